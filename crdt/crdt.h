@@ -1,0 +1,159 @@
+/*
+ * crdt: documents that agree with Yjs 13.6, as a library.
+ *
+ * A document is a set of structs (insertions by client and clock) and a set of deletions. Updates
+ * carry some of both and may be applied in any order, any number of times; all replicas that have
+ * seen the same updates hold the same document. Formats and algorithm: Yjs 13.6 (`docs` of yjs,
+ * INTERNALS.md), YATA (Nicolaescu et al., GROUP 2016).
+ *
+ * The library does no I/O, has no globals, never logs and is safe to use from several threads as
+ * long as no document is shared. Every byte of an update is hostile: it is decoded and checked
+ * completely before a document is touched, so a refused update leaves its document as it was.
+ *
+ * Functions return 0 or a negative errno:
+ *   -EBADMSG  the bytes are not what they claim to be
+ *   -E2BIG    well formed, but over a limit of struct crdt_limits
+ *   -ENOMEM   out of memory; the document is as it was
+ * other values are named where they occur. `ret_*` and output buffers are written on success only
+ * (a buffer may have been appended to and cut back).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CRDT_WARN_UNUSED __attribute__((warn_unused_result))
+
+/* A growable byte buffer. Zero-initialise; crdt_buf_done() frees. The functions of this header
+ * append to it and leave what it held in place. */
+struct crdt_buf {
+    uint8_t *data;
+    size_t len;
+    size_t cap;
+    int error; /* sticky: 0, -ENOMEM or -E2BIG; set by the first failed append */
+};
+
+void crdt_buf_done(struct crdt_buf *buf);
+
+/* Wire format of an update. State vectors are the same in both. */
+enum crdt_format {
+    CRDT_V1 = 1,
+    CRDT_V2 = 2,
+};
+
+/* Bounds on what one call may cost. A zero field means its default. Clocks and lengths above
+ * 2^32 - 1 and client ids above 2^53 - 1 are always refused. */
+struct crdt_limits {
+    uint32_t structs;      /* per update; default CRDT_DEFAULT_STRUCTS */
+    uint32_t clients;      /* per update, state vector or delete set; default CRDT_DEFAULT_CLIENTS */
+    uint32_t nesting;      /* of `any`, JSON and shared types; default CRDT_DEFAULT_NESTING */
+    size_t output_bytes;   /* of one encoded result; default CRDT_DEFAULT_OUTPUT_BYTES */
+    size_t pending_bytes;  /* of structs and deletes that wait, per document;
+                              default CRDT_DEFAULT_PENDING_BYTES */
+};
+
+#define CRDT_DEFAULT_STRUCTS       (16u << 20)
+#define CRDT_DEFAULT_CLIENTS       (1u << 20)
+#define CRDT_DEFAULT_NESTING       256u
+#define CRDT_DEFAULT_OUTPUT_BYTES  ((size_t)1 << 30)
+#define CRDT_DEFAULT_PENDING_BYTES ((size_t)64 << 20)
+
+/* ---- documents ---- */
+
+struct crdt_doc;
+
+/* A new empty document, or NULL when out of memory. `limits` may be NULL; it is copied. */
+struct crdt_doc *crdt_doc_new(const struct crdt_limits *limits);
+void crdt_doc_free(struct crdt_doc *doc);
+
+/* What an update did. */
+struct crdt_applied {
+    bool has_changed; /* the document, or what is pending in it, is not as it was */
+    bool has_pending; /* after the call, structs or deletes wait for what was not yet seen */
+};
+
+/* Applies an update. `ret_applied` may be NULL. Bytes after the delete set are ignored, as Yjs
+ * does. */
+CRDT_WARN_UNUSED int crdt_doc_apply(struct crdt_doc *doc, enum crdt_format format,
+                                    const uint8_t *update, size_t len,
+                                    struct crdt_applied *ret_applied);
+
+/* Appends the state vector (the next clock of every client known). */
+CRDT_WARN_UNUSED int crdt_doc_state_vector(const struct crdt_doc *doc, struct crdt_buf *out);
+
+/* Appends the update that a replica with the state vector `sv` lacks: structs from it on, the whole
+ * delete set, and what is pending. `sv_len` 0 means everything. */
+CRDT_WARN_UNUSED int crdt_doc_encode(const struct crdt_doc *doc, enum crdt_format format,
+                                     const uint8_t *sv, size_t sv_len, struct crdt_buf *out);
+
+bool crdt_doc_has_pending(const struct crdt_doc *doc);
+
+/* Live figures, for operators. */
+struct crdt_stats {
+    uint64_t structs;       /* in the document */
+    uint64_t pending_bytes; /* of encoded structs and deletes that wait */
+    uint64_t memory_bytes;  /* held by the document */
+    uint32_t clients;
+};
+
+void crdt_doc_stats(const struct crdt_doc *doc, struct crdt_stats *ret_stats);
+
+/* ---- read-out ---- */
+
+/* How a root is read: roots have no type on the wire, the reader chooses. */
+enum crdt_kind {
+    CRDT_KIND_TEXT,  /* the plain text, embeds and formats left out: appended as raw UTF-8 */
+    CRDT_KIND_DELTA, /* text with formats and embeds as a Quill delta: JSON array of ops */
+    CRDT_KIND_MAP,   /* JSON object */
+    CRDT_KIND_ARRAY, /* JSON array */
+    CRDT_KIND_XML,   /* an XML fragment as Yjs prints it: appended as raw UTF-8 */
+};
+
+/* Appends the root `name` (UTF-8) as `kind`; an unknown root reads as empty. Nested types appear as
+ * Yjs's toJSON() gives them; object keys in the order of Yjs. */
+CRDT_WARN_UNUSED int crdt_doc_read(const struct crdt_doc *doc, enum crdt_kind kind,
+                                   const char *name, size_t name_len, struct crdt_buf *out);
+
+/* ---- edits made by the server ---- */
+
+/* Edits a root text as `client` (an id no other replica uses), applies the edit and appends it to
+ * `out` as a v1 update; `out` may be NULL. Positions and lengths count UTF-16 units, as in Yjs.
+ * -ERANGE: outside of the text. -EINVAL: `text` is not UTF-8. A position inside of a surrogate pair
+ * moves to its start. */
+CRDT_WARN_UNUSED int crdt_text_insert(struct crdt_doc *doc, uint64_t client, const char *name,
+                                      size_t name_len, uint64_t index, const char *text,
+                                      size_t text_len, struct crdt_buf *out);
+CRDT_WARN_UNUSED int crdt_text_delete(struct crdt_doc *doc, const char *name, size_t name_len,
+                                      uint64_t index, uint64_t len, struct crdt_buf *out);
+
+/* ---- updates without a document ---- */
+
+struct crdt_slice {
+    const uint8_t *data;
+    size_t len;
+};
+
+/* Decodes everything and checks it against the limits (NULL: the defaults). */
+CRDT_WARN_UNUSED int crdt_update_validate(enum crdt_format format, const uint8_t *update,
+                                          size_t len, const struct crdt_limits *limits);
+
+/* Appends one update that stands for all `count` updates, with Skips where clocks are missing. */
+CRDT_WARN_UNUSED int crdt_update_merge(enum crdt_format format, const struct crdt_slice *updates,
+                                       size_t count, const struct crdt_limits *limits,
+                                       struct crdt_buf *out);
+
+/* Appends what of `update` lies beyond the state vector; the delete set stays whole. */
+CRDT_WARN_UNUSED int crdt_update_diff(enum crdt_format format, struct crdt_slice update,
+                                      struct crdt_slice sv, const struct crdt_limits *limits,
+                                      struct crdt_buf *out);
+
+/* Appends the state vector of an update: clients that start at clock 0, up to their first gap. */
+CRDT_WARN_UNUSED int crdt_update_state_vector(enum crdt_format format, struct crdt_slice update,
+                                              const struct crdt_limits *limits,
+                                              struct crdt_buf *out);
+
+/* Appends the same update in the other format. */
+CRDT_WARN_UNUSED int crdt_update_convert(enum crdt_format from, struct crdt_slice update,
+                                         enum crdt_format to, const struct crdt_limits *limits,
+                                         struct crdt_buf *out);
