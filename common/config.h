@@ -1,0 +1,49 @@
+/*
+ * Configuration: one table of keys (config.c), the same for every process, read from an ini file
+ * and then from the command line (`--key value` or `--key=value`, dashes for underscores). An unknown
+ * key or a bad value is an error that names it. `concord` passes its own settings on to the
+ * processes that it starts, so all see the same.
+ */
+#pragma once
+
+#include "common/log.h"
+#include "common/memory.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+struct config {
+    char *host;             /* address to listen on */
+    char *data;             /* directory of what is kept: the SQLite file */
+    char *run;              /* directory of sockets and segments; tmpfs */
+    char *web;              /* directory of the pages */
+    uint32_t port;          /* 0: any free one */
+    uint32_t gateways;      /* processes; 0: one per core */
+    uint32_t room_idle_ms;  /* an unused room closes after this long */
+    uint32_t snapshot_updates; /* a room is folded after this many updates */
+    uint32_t snapshot_ms;      /* or this long after the first of them */
+    uint32_t message_bytes;    /* largest message of a client */
+    enum log_level log_level;
+};
+
+/* Reads defaults, then `--config FILE` if given, then the other options. `argv` without the program
+ * name; stops at the first argument that is no option and returns its index in `*ret_rest`. Where
+ * no `run` is given one is derived from `data` (see config_default_run). On failure prints one line
+ * to stderr and returns -EINVAL. */
+WARN_UNUSED int config_parse(struct config *config, int argc, char **argv, int *ret_rest);
+void config_done(struct config *config);
+
+/* The options that make another process see the same configuration: a NULL-terminated argv tail
+ * of newly allocated strings in a newly allocated array. */
+char **config_to_argv(const struct config *config);
+
+/* Prints every key with its default and meaning. */
+void config_print_help(FILE *out);
+
+/* Makes `run` and `run`/rooms (mode 0700, owned by this user; -EPERM if they exist and are not). */
+WARN_UNUSED int config_make_run(const struct config *config);
+
+/* Newly allocated paths below `run`. */
+char *config_roomd_socket(const struct config *config);
+char *config_snapshotd_socket(const struct config *config);
+char *config_rooms_dir(const struct config *config);

@@ -1,0 +1,28 @@
+/*
+ * What waits to be written to one descriptor: a ring of shared blobs, written with writev. Its owner
+ * decides what a full queue means; the queue only counts bytes.
+ */
+#pragma once
+
+#include "common/blob.h"
+
+struct txq_entry {
+    struct blob *blob;
+    size_t offset; /* bytes of it already written */
+};
+
+struct txq {
+    struct txq_entry *ring;
+    uint32_t cap; /* power of two, or 0 */
+    uint32_t head;
+    uint32_t count;
+    size_t bytes; /* still to write */
+};
+
+void txq_done(struct txq *q);
+/* Takes its own reference. */
+void txq_push(struct txq *q, struct blob *b);
+/* Drops everything that has not been started; a partly written blob stays, framing needs its rest. */
+void txq_drop_unsent(struct txq *q);
+/* Writes until the queue is empty (1) or the descriptor would block (0); -errno on failure. */
+int txq_flush(struct txq *q, int fd);

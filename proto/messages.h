@@ -1,0 +1,106 @@
+/*
+ * Every message between Concord's processes, declared once. From this table come the enum, the
+ * structs, the encoders and decoders, the names and the route functions (proto.h), and with
+ * `build/proto/proto_doc` the documentation.
+ *
+ * On the wire a message is a msgpack array [code, field, …] in table order. Codes are append-only,
+ * and a message may only gain trailing fields; readers skip fields that they do not know.
+ * Field types: u32, u64, flag, bytes (with the largest length that is accepted).
+ */
+#pragma once
+
+/* Largest document or update that travels between processes. */
+#define PROTO_UPDATE_MAX (192u << 20)
+/* Largest update, state vector or awareness message of one client. */
+#define PROTO_CLIENT_MAX (64u << 20)
+#define PROTO_NAME_MAX   255u
+
+/* M(code, name, NAME, who sends it to whom, what it means) */
+#define PROTO_MESSAGES(M)                                                                          \
+    M(1, room_open, ROOM_OPEN, "gateway to roomd", "asks for a room, started if it is not there")  \
+    M(2, room_opened, ROOM_OPENED, "roomd to gateway",                                             \
+      "the room is loaded; one end of a link to it is attached")                                   \
+    M(3, room_refused, ROOM_REFUSED, "roomd to gateway", "no room, and why (enum refusal)")        \
+    M(10, room_link, ROOM_LINK, "roomd to room", "the room's end of a new link is attached")       \
+    M(11, room_store, ROOM_STORE, "roomd to room",                                                 \
+      "a connection to the store is attached; it replaces an earlier one")                         \
+    M(12, room_ready, ROOM_READY, "room to roomd", "loaded: links may be handed out")              \
+    M(13, room_failed, ROOM_FAILED, "room to roomd", "cannot load (enum refusal); it exits")       \
+    M(14, room_idle, ROOM_IDLE, "room to roomd",                                                   \
+      "unused, and everything is stored; `links` counts the links ever received")                  \
+    M(15, room_close, ROOM_CLOSE, "roomd to room", "no link is on its way: mark closed and exit")  \
+    M(20, store_room, STORE_ROOM, "roomd to snapshotd",                                            \
+      "follow this room; a connection to it is attached")                                          \
+    M(30, store_open, STORE_OPEN, "room to snapshotd",                                             \
+      "first message: what the room's segment already holds")                                      \
+    M(31, store_update, STORE_UPDATE, "snapshotd to room", "a part of the stored document (v1)")   \
+    M(32, store_loaded, STORE_LOADED, "snapshotd to room",                                         \
+      "the room holds all that is stored up to `stored_seq`")                                      \
+    M(33, store_failed, STORE_FAILED, "snapshotd to room", "cannot be loaded; try again later")    \
+    M(34, store_dirty, STORE_DIRTY, "room to snapshotd", "records were appended up to `last_seq`") \
+    M(35, store_stored, STORE_STORED, "snapshotd to room",                                         \
+      "everything up to `stored_seq` is in a committed transaction")                               \
+    M(40, link_open, LINK_OPEN, "gateway to room",                                                 \
+      "first message on a link; with `has_seen` the room sends what followed `seen_seq`")          \
+    M(41, session_join, SESSION_JOIN, "gateway to room", "a client joins")                         \
+    M(42, session_leave, SESSION_LEAVE, "gateway to room", "a client is gone")                     \
+    M(43, session_sync, SESSION_SYNC, "gateway to room",                                           \
+      "a client asks for what its state vector lacks")                                             \
+    M(44, session_update, SESSION_UPDATE, "gateway to room", "a client's edit")                    \
+    M(45, session_awareness, SESSION_AWARENESS, "gateway to room",                                 \
+      "a client's presence (y-protocols awareness update)")                                        \
+    M(60, room_sync, ROOM_SYNC, "room to gateway",                                                 \
+      "answers session_sync: what the client lacks, and the room's own state vector")              \
+    M(61, room_update, ROOM_UPDATE, "room to gateway",                                             \
+      "an accepted edit, for every client; `session` made it")                                     \
+    M(62, room_awareness, ROOM_AWARENESS, "room to gateway",                                       \
+      "presence: for every client but `except`, or for `only` if not 0")                           \
+    M(63, room_applied, ROOM_APPLIED, "room to gateway",                                           \
+      "a client's edit `op` is in the segment; stored as soon as `seq` is")                        \
+    M(64, room_rejected, ROOM_REJECTED, "room to gateway",                                         \
+      "a client's message `op` was refused (enum refusal)")                                        \
+    M(65, room_stored, ROOM_STORED, "room to gateway",                                             \
+      "everything up to `stored_seq` is in a committed transaction")
+
+/* F(type, name, largest length of bytes) */
+#define PROTO_ROOM_OPEN_FIELDS(F)                                                                  \
+    F(u32, request, 0) F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
+#define PROTO_ROOM_OPENED_FIELDS(F)  F(u32, request, 0)
+#define PROTO_ROOM_REFUSED_FIELDS(F) F(u32, request, 0) F(u32, refusal, 0)
+#define PROTO_ROOM_LINK_FIELDS(F)    F(u32, links, 0) /* counted from 1 */
+#define PROTO_ROOM_STORE_FIELDS(F)
+#define PROTO_ROOM_READY_FIELDS(F)
+#define PROTO_ROOM_FAILED_FIELDS(F) F(u32, refusal, 0)
+#define PROTO_ROOM_IDLE_FIELDS(F)   F(u32, links, 0)
+#define PROTO_ROOM_CLOSE_FIELDS(F)
+#define PROTO_STORE_ROOM_FIELDS(F)                                                                 \
+    F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
+#define PROTO_STORE_OPEN_FIELDS(F)   F(flag, has_segment, 0) F(u64, last_seq, 0)
+#define PROTO_STORE_UPDATE_FIELDS(F) F(bytes, update, PROTO_UPDATE_MAX)
+#define PROTO_STORE_LOADED_FIELDS(F) F(u64, stored_seq, 0)
+#define PROTO_STORE_FAILED_FIELDS(F) F(u32, refusal, 0)
+#define PROTO_STORE_DIRTY_FIELDS(F)  F(u64, last_seq, 0)
+#define PROTO_STORE_STORED_FIELDS(F) F(u64, stored_seq, 0)
+#define PROTO_LINK_OPEN_FIELDS(F)    F(flag, has_seen, 0) F(u64, seen_seq, 0)
+/* Session numbers are unique in a room: the gateway's number in the upper, a counter in the lower
+ * half, never 0. `format` is that of the updates the client sends and gets (enum crdt_format). */
+#define PROTO_SESSION_JOIN_FIELDS(F)  F(u64, session, 0) F(u32, format, 0)
+#define PROTO_SESSION_LEAVE_FIELDS(F) F(u64, session, 0)
+#define PROTO_SESSION_SYNC_FIELDS(F)                                                               \
+    F(u64, session, 0) F(u64, op, 0) F(bytes, state_vector, PROTO_CLIENT_MAX)
+#define PROTO_SESSION_UPDATE_FIELDS(F)                                                             \
+    F(u64, session, 0) F(u64, op, 0) F(u32, format, 0) F(bytes, update, PROTO_CLIENT_MAX)
+#define PROTO_SESSION_AWARENESS_FIELDS(F)                                                          \
+    F(u64, session, 0) F(u64, op, 0) F(bytes, awareness, PROTO_CLIENT_MAX)
+#define PROTO_ROOM_SYNC_FIELDS(F)                                                                  \
+    F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX)             \
+    F(bytes, state_vector, PROTO_UPDATE_MAX)
+/* `update_v2` is empty unless a client of this link joined with format 2. */
+#define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
+    F(u64, seq, 0) F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX)                           \
+    F(bytes, update_v2, PROTO_UPDATE_MAX)
+#define PROTO_ROOM_AWARENESS_FIELDS(F)                                                             \
+    F(u64, only, 0) F(u64, except, 0) F(bytes, awareness, PROTO_UPDATE_MAX)
+#define PROTO_ROOM_APPLIED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
+#define PROTO_ROOM_REJECTED_FIELDS(F) F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
+#define PROTO_ROOM_STORED_FIELDS(F)   F(u64, stored_seq, 0)
