@@ -63,7 +63,7 @@ enum segment_kind {
 };
 
 struct segment_record {
-    uint64_t seq;     /* of the room, without holes */
+    uint64_t seq;     /* of the room, ascending */
     uint64_t session; /* the author's, 0 if none */
     uint32_t kind;    /* enum segment_kind */
     struct slice payload;
@@ -84,7 +84,14 @@ WARN_UNUSED int segment_recover(int fd, struct segment **ret_segment);
 
 void segment_free(struct segment *s);
 
-/* Appends records, whose `seq` continue last_seq, and publishes them together. 0 or -errno with
+/* Bytes that a record with this payload takes in the file. */
+size_t segment_record_bytes(size_t payload_len);
+
+/* Makes sure that `bytes` more can be appended: 0, or -ENOSPC and nothing is changed. Asked before an
+ * edit is applied, so that what is applied can always be appended. */
+WARN_UNUSED int segment_reserve(struct segment *s, size_t bytes);
+
+/* Appends records, whose `seq` ascend from last_seq, and publishes them together. 0 or -errno with
  * nothing published. */
 WARN_UNUSED int segment_append(struct segment *s, const struct segment_record *records,
                                size_t count);

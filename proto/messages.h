@@ -29,6 +29,8 @@
     M(14, room_idle, ROOM_IDLE, "room to roomd",                                                   \
       "unused, and everything is stored; `links` counts the links ever received")                  \
     M(15, room_close, ROOM_CLOSE, "roomd to room", "no link is on its way: mark closed and exit")  \
+    M(16, room_shutdown, ROOM_SHUTDOWN, "roomd to room",                                           \
+      "the host goes down: as soon as no link is left and all is stored, be idle")                 \
     M(20, store_room, STORE_ROOM, "roomd to snapshotd",                                            \
       "follow this room; a connection to it is attached")                                          \
     M(30, store_open, STORE_OPEN, "room to snapshotd",                                             \
@@ -73,6 +75,7 @@
 #define PROTO_ROOM_FAILED_FIELDS(F) F(u32, refusal, 0)
 #define PROTO_ROOM_IDLE_FIELDS(F)   F(u32, links, 0)
 #define PROTO_ROOM_CLOSE_FIELDS(F)
+#define PROTO_ROOM_SHUTDOWN_FIELDS(F)
 #define PROTO_STORE_ROOM_FIELDS(F)                                                                 \
     F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
 #define PROTO_STORE_OPEN_FIELDS(F)   F(flag, has_segment, 0) F(u64, last_seq, 0)
