@@ -1,7 +1,7 @@
 /*
  * Configuration: one table of keys (config.c), the same for every process, read from an ini file
- * and then from the command line (`--key value` or `--key=value`, dashes for underscores). An unknown
- * key or a bad value is an error that names it. `concord` passes its own settings on to the
+ * and then from the command line (`--key value` or `--key=value`, dashes for underscores). An
+ * unknown key or a bad value is an error that names it. `concord` passes its own settings on to the
  * processes that it starts, so all see the same.
  */
 #pragma once
@@ -13,13 +13,13 @@
 #include <stdio.h>
 
 struct config {
-    char *host;             /* address to listen on */
-    char *data;             /* directory of what is kept: the SQLite file */
-    char *run;              /* directory of sockets and segments; tmpfs */
-    char *web;              /* directory of the pages */
-    uint32_t port;          /* 0: any free one */
-    uint32_t gateways;      /* processes; 0: one per core */
-    uint32_t room_idle_ms;  /* an unused room closes after this long */
+    char *host;                /* address to listen on */
+    char *data;                /* directory of what is kept: the SQLite file */
+    char *run;                 /* directory of sockets and segments; tmpfs */
+    char *web;                 /* directory of the pages */
+    uint32_t port;             /* 0: any free one */
+    uint32_t gateways;         /* processes; 0: one per core */
+    uint32_t room_idle_ms;     /* an unused room closes after this long */
     uint32_t snapshot_updates; /* a room is folded after this many updates */
     uint32_t snapshot_ms;      /* or this long after the first of them */
     uint32_t message_bytes;    /* largest message of a client */

@@ -1,11 +1,12 @@
 /*
- * ipc: frames between our own processes over a Unix stream socket. A frame is a 32-bit little-endian
- * length and that many bytes of msgpack (proto/proto.h); descriptors travel with the first byte of
- * the frame that announces them, in order. Output is sent at once when nothing is queued; else it
- * waits, without a bound here: callers watch ipc_queued_bytes().
+ * ipc: frames between our own processes over a Unix stream socket. A frame is a 32-bit
+ * little-endian length and that many bytes of msgpack (proto/proto.h); descriptors travel with the
+ * first byte of the frame that announces them, in order. Output is sent at once when nothing is
+ * queued; else it waits, without a bound here: callers watch ipc_queued_bytes().
  *
  * Bytes that are no frame come to on_end as -EBADMSG; what that means is the owner's to say: from a
- * room, which digests hostile documents, it ends the connection; from any other it ends the process.
+ * room, which digests hostile documents, it ends the connection; from any other it ends the
+ * process.
  */
 #pragma once
 

@@ -5,8 +5,8 @@
  *
  * The room is the only writer. It appends with pwrite (a full file system is an error, not a
  * SIGBUS), into space reserved by fallocate, and then publishes the committed length in the header
- * with a release store. Readers map the file read-only, load that length with acquire and never look
- * beyond it; they need no message and never disturb the writer. Layout and record format: the
+ * with a release store. Readers map the file read-only, load that length with acquire and never
+ * look beyond it; they need no message and never disturb the writer. Layout and record format: the
  * structures below, little-endian, pinned by golden files.
  *
  * A record's CRC32C is seeded with the file's random id, so bytes of an older file never validate.
@@ -58,6 +58,18 @@ struct segment_header {
 
 _Static_assert(sizeof(struct segment_header) <= SEGMENT_HEADER_BYTES, "header is one page");
 
+/* Directly before each payload; the next record begins at the next multiple of 8. */
+struct segment_record_header {
+    uint32_t len; /* of the payload; 0 marks the end */
+    uint32_t crc; /* CRC32C over file_id and everything of the record but this field */
+    uint64_t seq;
+    uint64_t session;
+    uint32_t kind;
+    uint32_t reserved; /* 0 */
+};
+
+_Static_assert(sizeof(struct segment_record_header) == 32, "record header is 32 bytes");
+
 enum segment_kind {
     SEGMENT_UPDATE_V1 = 1, /* payload: a Yjs v1 update */
 };
@@ -87,12 +99,13 @@ void segment_free(struct segment *s);
 /* Bytes that a record with this payload takes in the file. */
 size_t segment_record_bytes(size_t payload_len);
 
-/* Makes sure that `bytes` more can be appended: 0, or -ENOSPC and nothing is changed. Asked before an
- * edit is applied, so that what is applied can always be appended. */
+/* Makes sure that `bytes` more can be appended: 0, or -ENOSPC and nothing is changed. Asked before
+ * an edit is applied, so that what is applied can always be appended. Not cumulative: a batch asks
+ * for its whole size each time. */
 WARN_UNUSED int segment_reserve(struct segment *s, size_t bytes);
 
-/* Appends records, whose `seq` ascend from last_seq, and publishes them together. 0 or -errno with
- * nothing published. */
+/* Appends records, whose `seq` ascend from last_seq and whose payloads are not empty, and publishes
+ * them together. 0 or -errno with nothing published. */
 WARN_UNUSED int segment_append(struct segment *s, const struct segment_record *records,
                                size_t count);
 
@@ -103,8 +116,8 @@ struct segment_header *segment_header(struct segment *s);
 
 struct segment_view;
 
-/* Maps a segment for reading; takes `fd` on success. -ENODATA: not finished yet; -EBADMSG: no
- * segment. */
+/* Maps a segment for reading; the descriptor is the view's on success. -ENODATA: not finished yet;
+ * -EBADMSG: no segment. */
 WARN_UNUSED int segment_view_open(int fd, struct segment_view **ret_view);
 /* The file `dir`/`name_hash` of a room. Also -ENOENT. */
 WARN_UNUSED int segment_view_open_room(const char *dir, struct slice tenant, struct slice room,
@@ -112,11 +125,12 @@ WARN_UNUSED int segment_view_open_room(const char *dir, struct slice tenant, str
 void segment_view_free(struct segment_view *v);
 
 const struct segment_header *segment_view_header(const struct segment_view *v);
-/* The checkpoint, checked against its CRC: 0 or -EBADMSG. Valid until the next segment_view_next. */
+/* The checkpoint, checked against its CRC: 0 or -EBADMSG. Valid until the next segment_view_next.
+ */
 WARN_UNUSED int segment_view_checkpoint(struct segment_view *v, struct slice *ret_update);
 
-/* The published record at `*offset` (0: the first), which is then moved behind it. 1 and `*ret`, 0 if
- * there is none yet, -EBADMSG if it is damaged, other -errno if it cannot be mapped. The payload is
- * valid until the next call. */
+/* The published record at `*offset` (0: the first), which is then moved behind it. 1 and `*ret`, 0
+ * if there is none yet, -EBADMSG if it is damaged, other -errno if it cannot be mapped. The payload
+ * is valid until the next call. */
 WARN_UNUSED int segment_view_next(struct segment_view *v, uint64_t *offset,
                                   struct segment_record *ret);

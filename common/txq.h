@@ -1,6 +1,6 @@
 /*
- * What waits to be written to one descriptor: a ring of shared blobs, written with writev. Its owner
- * decides what a full queue means; the queue only counts bytes.
+ * What waits to be written to one descriptor: a ring of shared blobs, written with writev. Its
+ * owner decides what a full queue means; the queue only counts bytes.
  */
 #pragma once
 
@@ -22,7 +22,14 @@ struct txq {
 void txq_done(struct txq *q);
 /* Takes its own reference. */
 void txq_push(struct txq *q, struct blob *b);
-/* Drops everything that has not been started; a partly written blob stays, framing needs its rest. */
+/* Drops everything that has not been started; a partly written blob stays, framing needs its rest.
+ */
 void txq_drop_unsent(struct txq *q);
 /* Writes until the queue is empty (1) or the descriptor would block (0); -errno on failure. */
 int txq_flush(struct txq *q, int fd);
+/* The same for the first `bytes` of what waits only. */
+int txq_flush_some(struct txq *q, int fd, size_t bytes);
+/* The first blob with bytes to write; the queue must not be empty. */
+struct slice txq_front(const struct txq *q);
+/* Counts `bytes` as written by other means. */
+void txq_advance(struct txq *q, size_t bytes);

@@ -1,7 +1,8 @@
 /*
  * A cursor that reads msgpack (specification: msgpack/spec.md) from a slice without allocating. It
  * takes every encoding of a value that the specification allows, never reads beyond the slice and
- * never trusts a length before the bytes are there. Sticky: after the first failure every read fails.
+ * never trusts a length before the bytes are there. Sticky: after the first failure every read
+ * fails.
  */
 #pragma once
 

@@ -76,8 +76,7 @@
 #define PROTO_ROOM_IDLE_FIELDS(F)   F(u32, links, 0)
 #define PROTO_ROOM_CLOSE_FIELDS(F)
 #define PROTO_ROOM_SHUTDOWN_FIELDS(F)
-#define PROTO_STORE_ROOM_FIELDS(F)                                                                 \
-    F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
+#define PROTO_STORE_ROOM_FIELDS(F)   F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
 #define PROTO_STORE_OPEN_FIELDS(F)   F(flag, has_segment, 0) F(u64, last_seq, 0)
 #define PROTO_STORE_UPDATE_FIELDS(F) F(bytes, update, PROTO_UPDATE_MAX)
 #define PROTO_STORE_LOADED_FIELDS(F) F(u64, stored_seq, 0)
@@ -96,12 +95,13 @@
 #define PROTO_SESSION_AWARENESS_FIELDS(F)                                                          \
     F(u64, session, 0) F(u64, op, 0) F(bytes, awareness, PROTO_CLIENT_MAX)
 #define PROTO_ROOM_SYNC_FIELDS(F)                                                                  \
-    F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX)             \
-    F(bytes, state_vector, PROTO_UPDATE_MAX)
+    F(u64, session, 0)                                                                             \
+    F(u64, op, 0) F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX)                                \
+        F(bytes, state_vector, PROTO_UPDATE_MAX)
 /* `update_v2` is empty unless a client of this link joined with format 2. */
 #define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
-    F(u64, seq, 0) F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX)                           \
-    F(bytes, update_v2, PROTO_UPDATE_MAX)
+    F(u64, seq, 0)                                                                                 \
+    F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, update_v2, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_AWARENESS_FIELDS(F)                                                             \
     F(u64, only, 0) F(u64, except, 0) F(bytes, awareness, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_APPLIED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)

@@ -18,9 +18,11 @@
     R(5, BAD_UPDATE, "bad_update", 400, 1007, false, "the update does not decode")                 \
     R(6, TOO_LARGE, "too_large", 413, 1009, false, "the message is over the size limit")           \
     R(7, OVER_LIMIT, "over_limit", 422, 1008, false, "the update is over a limit of the room")     \
-    R(8, LOAD_FAILED, "load_failed", 503, 1013, true, "the room cannot be loaded, try again later") \
+    R(8, LOAD_FAILED, "load_failed", 503, 1013, true,                                              \
+      "the room cannot be loaded, try again later")                                                \
     R(9, STORAGE_FULL, "storage_full", 507, 1013, true, "the server's storage is full")            \
-    R(10, UNAVAILABLE, "unavailable", 503, 1013, true, "the room is not available, try again later") \
+    R(10, UNAVAILABLE, "unavailable", 503, 1013, true,                                             \
+      "the room is not available, try again later")                                                \
     R(11, NOT_TEXT, "not_text", 400, 1003, false, "this socket takes the other kind of message")   \
     R(12, TOO_MANY, "too_many", 429, 1008, true, "too many at once")
 

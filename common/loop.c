@@ -1,0 +1,150 @@
+#include "common/loop.h"
+
+#include "common/log.h"
+#include "common/memory.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <time.h>
+
+#define TURN_HOOKS_MAX 8
+
+struct work {
+    loop_fn fn;
+    void *ctx;
+};
+
+struct loop {
+    struct event_base *base;
+    struct event *on_sigterm;
+    struct event *on_sigint;
+    struct work terminate;
+    struct work hooks[TURN_HOOKS_MAX];
+    size_t hook_count;
+    struct work *reap;
+    size_t reap_count;
+    size_t reap_cap;
+    uint64_t now_ms;
+    int status;
+    bool is_stopped;
+};
+
+static uint64_t clock_ms(clockid_t clock)
+{
+    struct timespec t;
+
+    (void)clock_gettime(clock, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t wall_now_ms(void)
+{
+    return clock_ms(CLOCK_REALTIME);
+}
+
+uint64_t loop_now_ms(const struct loop *loop)
+{
+    return loop->now_ms;
+}
+
+struct loop *loop_new(void)
+{
+    struct loop *loop = xcalloc(1, sizeof(*loop));
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    loop->base = event_base_new();
+    if (!loop->base)
+        log_panic("libevent does not start");
+    loop->now_ms = clock_ms(CLOCK_MONOTONIC);
+    return loop;
+}
+
+static void run_reap_list(struct loop *loop)
+{
+    /* What is reaped may put more on the list. */
+    for (size_t i = 0; i < loop->reap_count; i++) {
+        struct work work = loop->reap[i];
+        work.fn(work.ctx);
+    }
+    loop->reap_count = 0;
+}
+
+void loop_free(struct loop *loop)
+{
+    if (!loop)
+        return;
+    run_reap_list(loop);
+    if (loop->on_sigterm)
+        event_free(loop->on_sigterm);
+    if (loop->on_sigint)
+        event_free(loop->on_sigint);
+    event_base_free(loop->base);
+    free(loop->reap);
+    free(loop);
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+    return loop->base;
+}
+
+int loop_run(struct loop *loop)
+{
+    while (!loop->is_stopped) {
+        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+            log_panic("the event loop failed");
+        loop->now_ms = clock_ms(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < loop->hook_count; i++)
+            loop->hooks[i].fn(loop->hooks[i].ctx);
+        run_reap_list(loop);
+    }
+    return loop->status;
+}
+
+void loop_stop(struct loop *loop, int status)
+{
+    loop->status = status;
+    loop->is_stopped = true;
+    (void)event_base_loopbreak(loop->base);
+}
+
+static void on_terminate(evutil_socket_t sig, short what, void *ctx)
+{
+    struct loop *loop = ctx;
+
+    (void)sig;
+    (void)what;
+    if (loop->terminate.fn)
+        loop->terminate.fn(loop->terminate.ctx);
+    else
+        loop_stop(loop, 0);
+}
+
+void loop_on_terminate(struct loop *loop, loop_fn fn, void *ctx)
+{
+    loop->terminate = (struct work){fn, ctx};
+    if (loop->on_sigterm)
+        return;
+    loop->on_sigterm = evsignal_new(loop->base, SIGTERM, on_terminate, loop);
+    loop->on_sigint = evsignal_new(loop->base, SIGINT, on_terminate, loop);
+    if (!loop->on_sigterm || !loop->on_sigint || event_add(loop->on_sigterm, NULL) < 0 ||
+        event_add(loop->on_sigint, NULL) < 0)
+        log_panic("signals cannot be watched");
+}
+
+void loop_add_turn_hook(struct loop *loop, loop_fn fn, void *ctx)
+{
+    assert(loop->hook_count < TURN_HOOKS_MAX);
+    loop->hooks[loop->hook_count++] = (struct work){fn, ctx};
+}
+
+void loop_reap(struct loop *loop, loop_fn fn, void *ctx)
+{
+    if (loop->reap_count == loop->reap_cap) {
+        loop->reap_cap = loop->reap_cap ? loop->reap_cap * 2 : 16;
+        loop->reap = xrealloc(loop->reap, loop->reap_cap * sizeof(*loop->reap));
+    }
+    loop->reap[loop->reap_count++] = (struct work){fn, ctx};
+}

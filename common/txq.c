@@ -1,0 +1,117 @@
+#include "common/txq.h"
+
+#include "common/memory.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define IOV_MAX_ENTRIES 64
+
+static struct txq_entry *entry_at(const struct txq *q, uint32_t i)
+{
+    return &q->ring[(q->head + i) & (q->cap - 1)];
+}
+
+void txq_done(struct txq *q)
+{
+    for (uint32_t i = 0; i < q->count; i++)
+        blob_unref(entry_at(q, i)->blob);
+    free(q->ring);
+    *q = (struct txq){0};
+}
+
+static void grow(struct txq *q)
+{
+    uint32_t cap = q->cap ? q->cap * 2 : 4;
+    struct txq_entry *ring = xmalloc(cap * sizeof(*ring));
+
+    for (uint32_t i = 0; i < q->count; i++)
+        ring[i] = *entry_at(q, i);
+    free(q->ring);
+    q->ring = ring;
+    q->cap = cap;
+    q->head = 0;
+}
+
+void txq_push(struct txq *q, struct blob *b)
+{
+    if (b->len == 0)
+        return;
+    if (q->count == q->cap)
+        grow(q);
+    q->count++;
+    *entry_at(q, q->count - 1) = (struct txq_entry){.blob = blob_ref(b)};
+    q->bytes += b->len;
+}
+
+void txq_drop_unsent(struct txq *q)
+{
+    uint32_t keep = q->count > 0 && entry_at(q, 0)->offset > 0 ? 1 : 0;
+
+    while (q->count > keep) {
+        struct txq_entry *e = entry_at(q, q->count - 1);
+        q->bytes -= e->blob->len;
+        blob_unref(e->blob);
+        q->count--;
+    }
+}
+
+void txq_advance(struct txq *q, size_t written)
+{
+    q->bytes -= written;
+    while (written > 0) {
+        struct txq_entry *e = entry_at(q, 0);
+        size_t left = e->blob->len - e->offset;
+        if (written < left) {
+            e->offset += written;
+            return;
+        }
+        written -= left;
+        blob_unref(e->blob);
+        q->head = (q->head + 1) & (q->cap - 1);
+        q->count--;
+    }
+}
+
+struct slice txq_front(const struct txq *q)
+{
+    const struct txq_entry *e = entry_at(q, 0);
+    return slice_of(e->blob->data + e->offset, e->blob->len - e->offset);
+}
+
+/* Describes the first `bytes` of what waits, as far as they fit; returns the entries used. */
+static size_t gather(const struct txq *q, size_t bytes, struct iovec iov[IOV_MAX_ENTRIES])
+{
+    size_t n = 0;
+
+    for (; n < IOV_MAX_ENTRIES && n < q->count && bytes > 0; n++) {
+        struct txq_entry *e = entry_at(q, (uint32_t)n);
+        size_t left = e->blob->len - e->offset;
+        iov[n].iov_base = e->blob->data + e->offset;
+        iov[n].iov_len = left < bytes ? left : bytes;
+        bytes -= iov[n].iov_len;
+    }
+    return n;
+}
+
+int txq_flush_some(struct txq *q, int fd, size_t bytes)
+{
+    while (bytes > 0) {
+        struct iovec iov[IOV_MAX_ENTRIES];
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = gather(q, bytes, iov)};
+        ssize_t written = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -errno;
+        txq_advance(q, (size_t)written);
+        bytes -= (size_t)written;
+    }
+    return 1;
+}
+
+int txq_flush(struct txq *q, int fd)
+{
+    return txq_flush_some(q, fd, q->bytes);
+}
