@@ -163,8 +163,8 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
-    for (int i = 0; i < READS_PER_TURN && !ipc->is_closed && !ipc->is_paused; i++) {
-        bool was_full;
+    int r = deliver(ipc); /* what a pause held back */
+    for (int i = 0; i < READS_PER_TURN && r == 0 && !ipc->is_closed && !ipc->is_paused; i++) {
         ssize_t n = receive(ipc);
         if (n == -EINTR)
             continue;
@@ -174,16 +174,15 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
             end(ipc, (int)n);
             return;
         }
-        was_full = ipc->in_len == ipc->in_cap;
-        int r = deliver(ipc);
-        if (r < 0) {
-            end(ipc, r);
-            return;
-        }
+        bool was_full = ipc->in_len == ipc->in_cap;
+        r = deliver(ipc);
         if (!was_full)
             break;
     }
-    give_room_back(ipc);
+    if (r < 0)
+        end(ipc, r);
+    else
+        give_room_back(ipc);
 }
 
 int ipc_take_fd(struct ipc *ipc)

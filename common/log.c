@@ -38,11 +38,12 @@ int log_level_parse(const char *name, enum log_level *ret_level)
 static size_t escape(const char *text, char *line, size_t cap)
 {
     static const char hex[] = "0123456789abcdef";
+    bool is_c1_rest = false; /* the second byte of a C1 control, U+0080 to U+009F */
     size_t n = 0;
 
     for (const unsigned char *p = (const unsigned char *)text; *p && n + 5 < cap; p++) {
         bool is_c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
-        if (*p >= 0x20 && *p != 0x7f && !is_c1) {
+        if (*p >= 0x20 && *p != 0x7f && !is_c1 && !is_c1_rest) {
             line[n++] = (char)*p;
             continue;
         }
@@ -50,6 +51,7 @@ static size_t escape(const char *text, char *line, size_t cap)
         line[n++] = 'x';
         line[n++] = hex[*p >> 4];
         line[n++] = hex[*p & 15];
+        is_c1_rest = is_c1;
     }
     return n;
 }

@@ -216,8 +216,8 @@ int segment_recover(int fd, struct segment **ret_segment)
     struct segment_view *v;
     struct segment_header *h;
     struct slice checkpoint;
-    uint64_t end;
-    uint64_t last_seq;
+    uint64_t end = 0;
+    uint64_t last_seq = 0;
 
     int duplicate CLEANUP_FD = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (duplicate < 0)

@@ -1,0 +1,98 @@
+#include "common/txq.h"
+
+#include "common/memory.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <sys/socket.h>
+
+static void make_pair(int fds[2])
+{
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+}
+
+static void push_str(struct txq *q, const char *s)
+{
+    struct blob *b = blob_copy(slice_str(s));
+    txq_push(q, b);
+    blob_unref(b);
+}
+
+Test(txq, writes_in_order_across_growth)
+{
+    struct txq q = {0};
+    char got[64] = {0};
+    int fds[2];
+
+    make_pair(fds);
+    for (int i = 0; i < 20; i++)
+        push_str(&q, (const char[]){(char)('a' + i), '\0'});
+    cr_expect_eq(q.bytes, 20);
+    cr_expect_eq(txq_flush(&q, fds[0]), 1);
+    cr_expect_eq(q.bytes, 0);
+    cr_expect_eq(read(fds[1], got, sizeof(got)), 20);
+    cr_expect_str_eq(got, "abcdefghijklmnopqrst");
+    txq_done(&q);
+}
+
+Test(txq, stops_where_the_descriptor_blocks_and_goes_on)
+{
+    static const size_t size = 4 << 20;
+    struct txq q = {0};
+    struct blob *b = blob_new(size);
+    char *got CLEANUP_FREE = xmalloc(size);
+    size_t total = 0;
+    int fds[2];
+
+    make_pair(fds);
+    for (size_t i = 0; i < size; i++)
+        b->data[i] = (uint8_t)(i * 31 >> 3);
+    txq_push(&q, b);
+    push_str(&q, "end");
+    while (txq_flush(&q, fds[0]) == 0) {
+        ssize_t n = read(fds[1], got + total, size - total);
+        cr_assert_gt(n, 0);
+        total += (size_t)n;
+    }
+    while (total < size)
+        total += (size_t)read(fds[1], got + total, size - total);
+    cr_expect_eq(memcmp(got, b->data, size), 0);
+    cr_expect_eq(read(fds[1], got, 16), 3);
+    blob_unref(b);
+    txq_done(&q);
+}
+
+Test(txq, dropping_keeps_what_was_begun)
+{
+    static const size_t size = 4 << 20;
+    struct txq q = {0};
+    struct blob *b = blob_new(size);
+    int fds[2];
+
+    make_pair(fds);
+    memset(b->data, 0, size);
+    txq_push(&q, b);
+    push_str(&q, "later");
+    cr_expect_eq(txq_flush(&q, fds[0]), 0);
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.count, 1);
+    cr_expect_eq(q.bytes, txq_front(&q).len);
+    txq_done(&q);
+    push_str(&q, "never begun");
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, 0);
+    txq_done(&q);
+    blob_unref(b);
+}
+
+Test(txq, reports_a_closed_peer)
+{
+    struct txq q = {0};
+    int fds[2];
+
+    make_pair(fds);
+    close(fds[1]);
+    push_str(&q, "x");
+    cr_expect_eq(txq_flush(&q, fds[0]), -EPIPE);
+    txq_done(&q);
+}
