@@ -121,3 +121,29 @@ Test(config, same_data_gives_the_same_run_directory)
     config_done(&a);
     config_done(&b);
 }
+
+/* The sample file names every setting, and nothing else: both are read by operators. */
+Test(config, the_sample_file_is_complete)
+{
+    struct config c;
+    char *path = getenv("CONCORD_SAMPLE_CONFIG");
+    char text[4096];
+    char line[128];
+
+    cr_assert_not_null(path);
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    text[fread(text, 1, sizeof(text) - 1, f)] = '\0';
+    fclose(f);
+    char *argv[] = {"--config", path};
+    cr_assert_eq(parse(&c, 2, argv), 2);
+    char **tail = config_to_argv(&c);
+    for (int i = 0; tail[i]; i++) {
+        (void)snprintf(line, sizeof(line), "\n%.*s = ", (int)strcspn(tail[i] + 2, "="),
+                       tail[i] + 2);
+        cr_expect_not_null(strstr(text, line), "%s", line);
+        free(tail[i]);
+    }
+    free(tail);
+    config_done(&c);
+}
