@@ -91,6 +91,9 @@ static inline enum crdt_ref crdt_struct_ref(const struct crdt_struct *s)
     return (enum crdt_ref)(s->info & CRDT_INFO_REF);
 }
 
+/* Fills in the defaults; `from` may be NULL. */
+void crdt_limits_init(struct crdt_limits *limits, const struct crdt_limits *from);
+
 struct crdt_reader;
 
 /* Starts to read an update, which must outlive the reader. -EBADMSG, -E2BIG, -ENOMEM. */
@@ -120,7 +123,8 @@ struct crdt_writer;
 struct crdt_writer *crdt_writer_new(enum crdt_format format, const struct crdt_limits *limits);
 void crdt_writer_free(struct crdt_writer *w);
 
-/* Announces how many client groups follow, then each group with its struct count and first clock. */
+/* Announces how many client groups follow, then each group with its struct count and first
+ * clock. */
 void crdt_writer_clients(struct crdt_writer *w, uint64_t count);
 void crdt_writer_client(struct crdt_writer *w, uint64_t client, uint64_t structs, uint64_t clock);
 
@@ -129,6 +133,11 @@ void crdt_writer_client(struct crdt_writer *w, uint64_t client, uint64_t structs
  * the caller guarantees an origin or a right origin. */
 void crdt_writer_struct(struct crdt_writer *w, const struct crdt_struct *s, uint64_t offset);
 
+/* Instead of the three above, for who does not know the counts before: the same, but a client group
+ * begins wherever `s` does not follow on the struct before, and the writer counts. */
+void crdt_writer_append(struct crdt_writer *w, const struct crdt_struct *s, uint64_t offset);
+
+/* Ranges of a client are ascending, disjoint and not empty. */
 void crdt_writer_deletes(struct crdt_writer *w, uint64_t clients);
 void crdt_writer_delete_client(struct crdt_writer *w, uint64_t client, uint64_t ranges);
 void crdt_writer_delete(struct crdt_writer *w, uint64_t clock, uint64_t len);

@@ -1,0 +1,98 @@
+/*
+ * columns: the run-length coded columns of update format v2 (lib0's RleDecoder, UintOptRleDecoder,
+ * IntDiffOptRleDecoder and their encoders). The reader and the writer of updates own them.
+ *
+ * A run costs nothing to keep, however long it is: what bounds the work is the number of structs.
+ * Reading fails, stickily, when a column has run dry; only the last run of a byte column lasts for
+ * ever, as the format has it. (lib0 reads zeros from the other columns when they are dry, which no
+ * encoder relies on.)
+ */
+#pragma once
+
+#include "lib0.h"
+
+/* Bytes: info, parentInfo. */
+struct crdt_byte_column {
+    struct lib0_reader in;
+    uint64_t left; /* of the run */
+    bool is_last;
+    uint8_t value;
+};
+
+/* Unsigned numbers: client, typeRef, len, and the lengths of strings. */
+struct crdt_uint_column {
+    struct lib0_reader in;
+    uint64_t left;
+    uint64_t value;
+};
+
+/* Numbers by their differences: keyClock, leftClock, rightClock. */
+struct crdt_diff_column {
+    struct lib0_reader in;
+    uint64_t left;
+    int64_t value;
+    int64_t diff;
+};
+
+void crdt_byte_column_refill(struct crdt_byte_column *c);
+void crdt_uint_column_refill(struct crdt_uint_column *c);
+void crdt_diff_column_refill(struct crdt_diff_column *c);
+
+static inline uint8_t crdt_byte_column_read(struct crdt_byte_column *c)
+{
+    if (c->left == 0 && !c->is_last)
+        crdt_byte_column_refill(c);
+    c->left--; /* meaningless, and harmless, in the last run */
+    return c->value;
+}
+
+static inline uint64_t crdt_uint_column_read(struct crdt_uint_column *c)
+{
+    if (c->left == 0)
+        crdt_uint_column_refill(c);
+    c->left--;
+    return c->value;
+}
+
+/* Fails outside of 0..CRDT_MAX_CLOCK. */
+static inline uint64_t crdt_diff_column_read(struct crdt_diff_column *c)
+{
+    if (c->left == 0)
+        crdt_diff_column_refill(c);
+    c->left--;
+    c->value += c->diff;
+    if (c->value < 0 || c->value > (int64_t)CRDT_MAX_CLOCK) {
+        lib0_fail(&c->in);
+        c->value = 0;
+    }
+    return (uint64_t)c->value;
+}
+
+/* ---- writing ---- */
+
+struct crdt_byte_run {
+    struct crdt_buf out;
+    uint64_t count;
+    uint8_t value;
+};
+
+struct crdt_uint_run {
+    struct crdt_buf out;
+    uint64_t count;
+    uint64_t value;
+};
+
+struct crdt_diff_run {
+    struct crdt_buf out;
+    uint64_t count;
+    int64_t value;
+    int64_t diff;
+};
+
+void crdt_byte_run_write(struct crdt_byte_run *run, uint8_t value);
+void crdt_uint_run_write(struct crdt_uint_run *run, uint64_t value);
+void crdt_diff_run_write(struct crdt_diff_run *run, uint64_t value);
+
+/* Closes the last run; nothing may be written after. Byte columns need no closing. */
+void crdt_uint_run_finish(struct crdt_uint_run *run);
+void crdt_diff_run_finish(struct crdt_diff_run *run);
