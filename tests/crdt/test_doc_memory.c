@@ -1,0 +1,190 @@
+/*
+ * Memory runs out at each allocation in turn: the call says so, the document stays as it was, and
+ * the same call succeeds when there is memory again. The linker puts the functions below in place
+ * of the allocator's (--wrap).
+ */
+#include <errno.h>
+
+#include "bytes.h"
+#include "crdt/crdt.h"
+
+static long allocations_left = -1; /* -1: no bound */
+
+static bool may_allocate(void)
+{
+    if (allocations_left == 0)
+        return false;
+    if (allocations_left > 0)
+        allocations_left--;
+    return true;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__real_reallocarray(void *old, size_t count, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+void *__wrap_reallocarray(void *old, size_t count, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return may_allocate() ? __real_malloc(size) : NULL;
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return may_allocate() ? __real_calloc(count, size) : NULL;
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return may_allocate() ? __real_realloc(old, size) : NULL;
+}
+
+void *__wrap_reallocarray(void *old, size_t count, size_t size)
+{
+    return may_allocate() ? __real_reallocarray(old, count, size) : NULL;
+}
+
+/* A history with everything that takes memory: text with a split pair, marks, nested types, maps,
+ * deletes of types, and structs and deletes which wait and are then taken up. */
+static const struct {
+    enum crdt_format format;
+    const char *hex;
+} history[] = {
+    {CRDT_V1, "01010100040101740661f09f98806200"},
+    {CRDT_V1, "01010104c401010102015800"},
+    {CRDT_V1, "010105054601000131077b2261223a317dc60105010004626f6c640474727565840104016184010a017a"
+              "84010b017900"},
+    {CRDT_V1, "010103004401000162010109020303"},
+    {CRDT_V1, "010201000701016c00880100017d0700"},
+    {CRDT_V1, "010204000701016c00880400017d0700"},
+    {CRDT_V1, "0102040207000400018804020177017800"},
+    {CRDT_V1, "0101040428000402016b0177017600"},
+    {CRDT_V1, "0101050028000402046c617465017d0100"},
+    {CRDT_V1, "0001040200010203"},
+    {CRDT_V1, "01010602c406010100015a00"},
+    {CRDT_V1, "01010700c4060201000171010601 0203"},
+    {CRDT_V1, "01010600040101740577616974 7300"},
+    {CRDT_V2, "0003000300024204050100040204000b0700280007000600840086130d787063626f6c646869626f6c64"
+              "41010204030100000203060101010600770164787e00"},
+};
+
+#define UPDATES (sizeof(history) / sizeof(history[0]))
+
+static void encode(const struct crdt_doc *doc, struct crdt_buf *out)
+{
+    out->len = 0;
+    cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, out), 0);
+}
+
+static int apply(struct crdt_doc *doc, size_t index)
+{
+    struct bytes update = from_hex(history[index].hex);
+
+    return crdt_doc_apply(doc, history[index].format, update.data, update.len, NULL);
+}
+
+/* Applies one update with less and less missing; the reference has it already. */
+static void apply_under_pressure(struct crdt_doc *doc, size_t index)
+{
+    struct crdt_buf before = {0}, after = {0};
+    int r = -ENOMEM;
+
+    encode(doc, &before);
+    for (long n = 0; r != 0; n++) {
+        allocations_left = n;
+        r = apply(doc, index);
+        allocations_left = -1;
+        if (r == 0)
+            break;
+        cr_assert_eq(r, -ENOMEM, "update %zu, allocation %ld: %d", index, n, r);
+        encode(doc, &after);
+        cr_assert(before.len == after.len && !memcmp(before.data, after.data, before.len),
+                  "update %zu, allocation %ld", index, n);
+    }
+    crdt_buf_done(&before);
+    crdt_buf_done(&after);
+}
+
+Test(memory, a_failed_update_leaves_no_trace)
+{
+    struct crdt_doc *doc = crdt_doc_new(NULL), *reference = crdt_doc_new(NULL);
+    struct crdt_buf expected = {0}, got = {0};
+
+    for (size_t i = 0; i < UPDATES; i++) {
+        int r = apply(reference, i);
+
+        cr_assert(r == 0 || r == -EBADMSG, "update %zu: %d", i, r);
+        if (r == 0)
+            apply_under_pressure(doc, i);
+        encode(reference, &expected);
+        encode(doc, &got);
+        cr_assert(expected.len == got.len && !memcmp(expected.data, got.data, got.len),
+                  "update %zu", i);
+    }
+    crdt_buf_done(&expected);
+    crdt_buf_done(&got);
+    crdt_doc_free(doc);
+    crdt_doc_free(reference);
+}
+
+Test(memory, encoding_and_reading_fail_cleanly)
+{
+    static const enum crdt_kind kinds[] = {CRDT_KIND_TEXT, CRDT_KIND_DELTA, CRDT_KIND_MAP,
+                                           CRDT_KIND_ARRAY, CRDT_KIND_XML};
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    struct crdt_buf out = {0};
+
+    for (size_t i = 0; i < UPDATES; i++)
+        (void)!apply(doc, i);
+    for (int format = CRDT_V1; format <= CRDT_V2; format++) {
+        int r = -ENOMEM;
+
+        for (long n = 0; r != 0; n++) {
+            allocations_left = n;
+            r = crdt_doc_encode(doc, (enum crdt_format)format, NULL, 0, &out);
+            allocations_left = -1;
+            cr_assert(r == 0 || (r == -ENOMEM && out.len == 0), "%d", r);
+        }
+        crdt_buf_done(&out);
+    }
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        int r = -ENOMEM;
+
+        for (long n = 0; r != 0; n++) {
+            allocations_left = n;
+            r = crdt_doc_read(doc, kinds[i], i < 3 ? "t" : "l", 1, &out);
+            allocations_left = -1;
+            cr_assert(r == 0 || (r == -ENOMEM && out.len == 0), "%d", r);
+        }
+        crdt_buf_done(&out);
+    }
+    crdt_doc_free(doc);
+}
+
+Test(memory, a_failed_edit_leaves_no_trace)
+{
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    struct crdt_buf out = {0}, text = {0};
+
+    for (int edit = 0; edit < 4; edit++) {
+        int r = -ENOMEM;
+
+        for (long n = 0; r != 0; n++) {
+            allocations_left = n;
+            if (edit < 3)
+                r = crdt_text_insert(doc, 1, "t", 1, 0, "some text", 9, &out);
+            else
+                r = crdt_text_delete(doc, "t", 1, 2, 9, &out);
+            allocations_left = -1;
+            cr_assert(r == 0 || (r == -ENOMEM && out.len == 0), "%d", r);
+        }
+        crdt_buf_done(&out);
+    }
+    cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "t", 1, &text), 0);
+    assert_text(&text, "some textsome text");
+    crdt_doc_free(doc);
+}

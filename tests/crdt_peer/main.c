@@ -1,0 +1,348 @@
+/*
+ * crdt_peer: the engine behind a pipe, for tests in other languages. It answers one request after
+ * the other until its input ends.
+ *
+ * Request: u32 little-endian length, then that many bytes: a command and its payload. Answer: u32
+ * length, then a status byte (0 done, 1 refused) and the result, or the reason as text. A refused
+ * command leaves the document as it was. The commands are the table at the end.
+ */
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "crdt/any.h"
+#include "crdt/crdt.h"
+#include "crdt/lib0.h"
+
+struct peer {
+    struct crdt_doc *doc;
+};
+
+/* ---- the document ---- */
+
+static int run_new(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)payload;
+    (void)out;
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    if (!doc)
+        return -ENOMEM;
+    crdt_doc_free(peer->doc);
+    peer->doc = doc;
+    return 0;
+}
+
+static int run_apply_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)out;
+    return crdt_doc_apply(peer->doc, CRDT_V1, payload.data, payload.len, NULL);
+}
+
+static int run_apply_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)out;
+    return crdt_doc_apply(peer->doc, CRDT_V2, payload.data, payload.len, NULL);
+}
+
+static int run_state_vector(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)payload;
+    return crdt_doc_state_vector(peer->doc, out);
+}
+
+static int run_encode_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    return crdt_doc_encode(peer->doc, CRDT_V1, payload.data, payload.len, out);
+}
+
+static int run_encode_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    return crdt_doc_encode(peer->doc, CRDT_V2, payload.data, payload.len, out);
+}
+
+static int run_pending(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)payload;
+    lib0_write_u8(out, crdt_doc_has_pending(peer->doc) ? '1' : '0');
+    return 0;
+}
+
+/* ---- reading the document ---- */
+
+static int find_kind(struct crdt_slice word, enum crdt_kind *ret_kind)
+{
+    static const struct {
+        const char *name;
+        enum crdt_kind kind;
+    } kinds[] = {
+        {"text", CRDT_KIND_TEXT},   {"delta", CRDT_KIND_DELTA}, {"map", CRDT_KIND_MAP},
+        {"array", CRDT_KIND_ARRAY}, {"xml", CRDT_KIND_XML},
+    };
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strlen(kinds[i].name) == word.len && memcmp(kinds[i].name, word.data, word.len) == 0) {
+            *ret_kind = kinds[i].kind;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+/* Appends the member that one line asks for. */
+static int read_root(struct peer *peer, struct crdt_slice line, struct crdt_buf *out)
+{
+    enum crdt_kind kind;
+    const uint8_t *space = line.len ? memchr(line.data, ' ', line.len) : NULL;
+    if (!space)
+        return -EINVAL;
+    int rc = find_kind((struct crdt_slice){line.data, (size_t)(space - line.data)}, &kind);
+    if (rc < 0)
+        return rc;
+    const char *name = (const char *)space + 1;
+    size_t name_len = (size_t)(line.data + line.len - (space + 1));
+    crdt_json_write_string(out, name, name_len);
+    lib0_write_u8(out, ':');
+    if (kind != CRDT_KIND_TEXT && kind != CRDT_KIND_XML)
+        return crdt_doc_read(peer->doc, kind, name, name_len, out);
+
+    struct crdt_buf text = {0};
+    rc = crdt_doc_read(peer->doc, kind, name, name_len, &text);
+    if (rc == 0)
+        crdt_json_write_string(out, text.data, text.len);
+    crdt_buf_done(&text);
+    return rc;
+}
+
+static int run_json(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    const uint8_t *pos = payload.data, *end = payload.data + payload.len;
+    const char *separator = "{";
+    while (pos < end) {
+        const uint8_t *newline = memchr(pos, '\n', (size_t)(end - pos));
+        struct crdt_slice line = {pos, (size_t)((newline ? newline : end) - pos)};
+        pos = newline ? newline + 1 : end;
+        if (line.len == 0)
+            continue;
+        lib0_write_u8(out, (uint8_t)*separator);
+        separator = ",";
+        int rc = read_root(peer, line, out);
+        if (rc < 0)
+            return rc;
+    }
+    if (*separator == '{')
+        lib0_write_u8(out, '{');
+    lib0_write_u8(out, '}');
+    return 0;
+}
+
+/* ---- updates without a document ---- */
+
+/* A u32 length and that many bytes, off the front of `rest`. */
+static int take_sized(struct crdt_slice *rest, struct crdt_slice *ret_part)
+{
+    if (rest->len < 4)
+        return -EINVAL;
+    const uint8_t *p = rest->data;
+    size_t len = (size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24;
+    if (len > rest->len - 4)
+        return -EINVAL;
+    *ret_part = (struct crdt_slice){p + 4, len};
+    *rest = (struct crdt_slice){p + 4 + len, rest->len - 4 - len};
+    return 0;
+}
+
+static int merge(enum crdt_format format, struct crdt_slice payload, struct crdt_buf *out)
+{
+    size_t count = 0;
+    int rc = 0;
+    struct crdt_slice *updates = calloc(payload.len / 4 + 1, sizeof(*updates));
+    if (!updates)
+        return -ENOMEM;
+    while (payload.len > 0 && rc == 0)
+        rc = take_sized(&payload, &updates[count++]);
+    if (rc == 0)
+        rc = crdt_update_merge(format, updates, count, NULL, out);
+    free(updates);
+    return rc;
+}
+
+static int run_merge_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return merge(CRDT_V1, payload, out);
+}
+
+static int run_merge_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return merge(CRDT_V2, payload, out);
+}
+
+static int diff(enum crdt_format format, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct crdt_slice update;
+    int rc = take_sized(&payload, &update);
+    return rc < 0 ? rc : crdt_update_diff(format, update, payload, NULL, out);
+}
+
+static int run_diff_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return diff(CRDT_V1, payload, out);
+}
+
+static int run_diff_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return diff(CRDT_V2, payload, out);
+}
+
+static int run_update_state_vector_v1(struct peer *peer, struct crdt_slice payload,
+                                      struct crdt_buf *out)
+{
+    (void)peer;
+    return crdt_update_state_vector(CRDT_V1, payload, NULL, out);
+}
+
+static int run_update_state_vector_v2(struct peer *peer, struct crdt_slice payload,
+                                      struct crdt_buf *out)
+{
+    (void)peer;
+    return crdt_update_state_vector(CRDT_V2, payload, NULL, out);
+}
+
+static int run_convert_to_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return crdt_update_convert(CRDT_V1, payload, CRDT_V2, NULL, out);
+}
+
+static int run_convert_to_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)peer;
+    return crdt_update_convert(CRDT_V2, payload, CRDT_V1, NULL, out);
+}
+
+/* ---- requests ---- */
+
+struct command {
+    char letter;
+    int (*run)(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out);
+    const char *payload;
+    const char *result;
+};
+
+static const struct command commands[] = {
+    {'N', run_new, "", "the document is new and empty"},
+    {'a', run_apply_v1, "a v1 update", ""},
+    {'A', run_apply_v2, "a v2 update", ""},
+    {'v', run_state_vector, "", "the document's state vector"},
+    {'s', run_encode_v1, "a state vector or nothing", "a v1 update from there on"},
+    {'S', run_encode_v2, "a state vector or nothing", "a v2 update from there on"},
+    {'p', run_pending, "", "\"1\" if anything is pending, else \"0\""},
+    {'j', run_json, "lines of \"kind name\" (text, delta, map, array, xml)",
+     "a JSON object of the roots by name; text and xml as strings"},
+    {'m', run_merge_v1, "v1 updates, each after its u32 length", "one v1 update"},
+    {'M', run_merge_v2, "v2 updates, each after its u32 length", "one v2 update"},
+    {'d', run_diff_v1, "u32 length, a v1 update, a state vector", "a v1 update"},
+    {'D', run_diff_v2, "u32 length, a v2 update, a state vector", "a v2 update"},
+    {'u', run_update_state_vector_v1, "a v1 update", "its state vector"},
+    {'U', run_update_state_vector_v2, "a v2 update", "its state vector"},
+    {'c', run_convert_to_v2, "a v1 update", "the v2 update"},
+    {'C', run_convert_to_v1, "a v2 update", "the v1 update"},
+};
+
+static const struct command *find_command(uint8_t letter)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if ((uint8_t)commands[i].letter == letter)
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static const char *reason_of(int rc)
+{
+    switch (-rc) {
+    case EBADMSG:
+        return "malformed";
+    case E2BIG:
+        return "over a limit";
+    case EINVAL:
+        return "bad request";
+    default:
+        return strerror(-rc);
+    }
+}
+
+/* Appends the status byte and the result. */
+static void answer(struct peer *peer, struct crdt_slice request, struct crdt_buf *out)
+{
+    const struct command *command = request.len ? find_command(request.data[0]) : NULL;
+    const char *reason = "unknown command";
+    lib0_write_u8(out, 0);
+    if (command) {
+        struct crdt_slice payload = {request.data + 1, request.len - 1};
+        int rc = command->run(peer, payload, out);
+        if (rc == 0)
+            rc = out->error;
+        if (rc == 0)
+            return;
+        reason = reason_of(rc);
+    }
+    out->len = 0;
+    lib0_write_u8(out, 1);
+    lib0_write_bytes(out, reason, strlen(reason));
+}
+
+/* Reads one request: 1, or 0 at the end of the input. */
+static int read_request(struct crdt_buf *in)
+{
+    uint8_t head[4];
+    if (fread(head, 1, sizeof(head), stdin) != sizeof(head))
+        return 0;
+    size_t len =
+        (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
+    in->len = 0;
+    if (lib0_reserve(in, len + 1) < 0)
+        return 0;
+    in->len = fread(in->data, 1, len, stdin);
+    return in->len == len;
+}
+
+static bool write_answer(const struct crdt_buf *out)
+{
+    uint8_t head[4] = {(uint8_t)out->len, (uint8_t)(out->len >> 8), (uint8_t)(out->len >> 16),
+                       (uint8_t)(out->len >> 24)};
+    return !out->error && fwrite(head, 1, sizeof(head), stdout) == sizeof(head) &&
+           fwrite(out->data, 1, out->len, stdout) == out->len && fflush(stdout) == 0;
+}
+
+static void print_help(void)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
+        printf("%c  takes: %s; gives: %s\n", commands[i].letter, commands[i].payload,
+               commands[i].result);
+}
+
+int main(int argc, char **argv)
+{
+    struct peer peer = {0};
+    struct crdt_buf in = {0}, out = {0};
+    bool is_fine;
+    if (argc > 1) {
+        print_help();
+        return strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    }
+    is_fine = run_new(&peer, (struct crdt_slice){0}, &out) == 0;
+    while (is_fine && read_request(&in)) {
+        out.len = 0;
+        answer(&peer, (struct crdt_slice){in.data, in.len}, &out);
+        is_fine = write_answer(&out);
+    }
+    crdt_doc_free(peer.doc);
+    crdt_buf_done(&in);
+    crdt_buf_done(&out);
+    return is_fine ? 0 : 1;
+}
