@@ -31,6 +31,8 @@
     M(15, room_close, ROOM_CLOSE, "roomd to room", "no link is on its way: mark closed and exit")  \
     M(16, room_shutdown, ROOM_SHUTDOWN, "roomd to room",                                           \
       "the host goes down: as soon as no link is left and all is stored, be idle")                 \
+    M(17, room_detached, ROOM_DETACHED, "room to roomd",                                           \
+      "its connection to the store has ended; a new one is wanted")                                \
     M(20, store_room, STORE_ROOM, "roomd to snapshotd",                                            \
       "follow this room; a connection to it is attached")                                          \
     M(30, store_open, STORE_OPEN, "room to snapshotd",                                             \
@@ -76,6 +78,7 @@
 #define PROTO_ROOM_IDLE_FIELDS(F)   F(u32, links, 0)
 #define PROTO_ROOM_CLOSE_FIELDS(F)
 #define PROTO_ROOM_SHUTDOWN_FIELDS(F)
+#define PROTO_ROOM_DETACHED_FIELDS(F)
 #define PROTO_STORE_ROOM_FIELDS(F)   F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
 #define PROTO_STORE_OPEN_FIELDS(F)   F(flag, has_segment, 0) F(u64, last_seq, 0)
 #define PROTO_STORE_UPDATE_FIELDS(F) F(bytes, update, PROTO_UPDATE_MAX)
@@ -98,7 +101,8 @@
     F(u64, session, 0)                                                                             \
     F(u64, op, 0) F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX)                                \
         F(bytes, state_vector, PROTO_UPDATE_MAX)
-/* `update_v2` is empty unless a client of this link joined with format 2. */
+/* `update_v2` is empty unless a client of this link joined with format 2, or the message answers
+ * link_open: who will join is not known then. */
 #define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
     F(u64, seq, 0)                                                                                 \
     F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, update_v2, PROTO_UPDATE_MAX)

@@ -1,0 +1,677 @@
+#include "gateway/conn.h"
+
+#include "common/buffer.h"
+#include "common/log.h"
+#include "common/txq.h"
+#include "gateway/ws.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#define READ_BUFFER (64u << 10)
+#define TICK_MS     500
+#define ANSWERS_MAX (1u << 20) /* queued bytes of answers above which no more requests are read */
+
+enum conn_state {
+    CONN_HTTP,
+    CONN_OPEN,
+    CONN_CLOSING,
+    CONN_DRAINING,
+    CONN_DEAD,
+};
+
+struct conn {
+    struct conns *conns;
+    enum conn_state state;
+    int fd;
+    bool is_paused;       /* by the owner of the WebSocket, or for answers that wait */
+    bool is_dirty;        /* on the list of those to flush */
+    bool is_blocked;      /* the socket takes no more for now: EPOLLOUT is armed */
+    bool is_half_closed;  /* all is written and our side of the socket shut */
+    bool is_at_end;       /* the peer's side is shut */
+    uint8_t pings;        /* sent since the peer was last heard */
+    uint64_t deadline_ms; /* of the state; 0 for none */
+    uint64_t ping_ms;     /* when the next one is due */
+    uint64_t sent_ms;
+    uint64_t message_ms; /* when the incomplete message began; 0 without one */
+    struct event on_read;
+    struct event on_write;
+    LIST_ENTRY(conn) entry;
+    STAILQ_ENTRY(conn) dirty_entry;
+
+    struct buffer in; /* HTTP: what is not yet a whole head, or waits for answers to be written */
+    size_t in_scanned;
+
+    struct ws_parser ws;
+    size_t partial; /* of ws, as counted in conns->partial_bytes */
+    const struct conn_owner *owner;
+    void *owner_ctx;
+
+    struct txq out;
+    size_t large_bytes; /* of `out`, beside its bound */
+    struct blob *pong;  /* the latest that waits until the socket takes bytes again */
+};
+
+LIST_HEAD(conn_list, conn);
+STAILQ_HEAD(conn_queue, conn);
+
+struct conns {
+    struct loop *loop;
+    size_t message_max;
+    conn_request_fn on_request;
+    void *ctx;
+    struct event *on_tick;
+    struct conn_list list;
+    struct conn_queue dirty;
+    size_t count;
+    size_t partial_bytes;
+    struct blob *ping;
+    uint8_t buffer[READ_BUFFER];
+};
+
+static const char *const state_names[] = {"http", "open", "closing", "draining", "dead"};
+
+static uint64_t now_ms(const struct conn *c)
+{
+    return loop_now_ms(c->conns->loop);
+}
+
+/* ---- states ---- */
+
+/* Bit n of the entry of a state: it may go over to state n. */
+static const unsigned may_follow[] = {
+    [CONN_HTTP] = 1u << CONN_OPEN | 1u << CONN_DRAINING | 1u << CONN_DEAD,
+    [CONN_OPEN] = 1u << CONN_CLOSING | 1u << CONN_DRAINING | 1u << CONN_DEAD,
+    [CONN_CLOSING] = 1u << CONN_DRAINING | 1u << CONN_DEAD,
+    [CONN_DRAINING] = 1u << CONN_DEAD,
+    [CONN_DEAD] = 0,
+};
+
+static void end_owner(struct conn *c)
+{
+    const struct conn_owner *owner = TAKE_PTR(c->owner);
+
+    if (owner)
+        owner->on_end(c->owner_ctx);
+}
+
+static void set_partial(struct conn *c, size_t bytes)
+{
+    c->conns->partial_bytes += bytes - c->partial;
+    c->partial = bytes;
+}
+
+static void release(void *ctx)
+{
+    struct conn *c = ctx;
+
+    if (c->is_dirty)
+        STAILQ_REMOVE(&c->conns->dirty, c, conn, dirty_entry);
+    ws_parser_done(&c->ws);
+    txq_done(&c->out);
+    blob_unref(c->pong);
+    buffer_done(&c->in);
+    free(c);
+}
+
+static void bury(struct conn *c)
+{
+    (void)event_del(&c->on_read);
+    (void)event_del(&c->on_write);
+    (void)close(c->fd);
+    LIST_REMOVE(c, entry);
+    c->conns->count--;
+    loop_reap(c->conns->loop, release, c);
+}
+
+static void set_state(struct conn *c, enum conn_state state)
+{
+    enum conn_state was = c->state;
+
+    assert(may_follow[was] & 1u << state);
+    log_debug("client %d: %s to %s", c->fd, state_names[was], state_names[state]);
+    c->state = state;
+    switch (state) {
+    case CONN_HTTP:
+        break;
+    case CONN_OPEN:
+        c->deadline_ms = 0;
+        c->ping_ms = now_ms(c) + CONN_PING_MS;
+        break;
+    case CONN_CLOSING:
+    case CONN_DRAINING:
+        c->deadline_ms = now_ms(c) + (was == CONN_HTTP ? CONN_STALL_MS : CONN_CLOSE_MS);
+        c->message_ms = 0;
+        blob_unref(TAKE_PTR(c->pong));
+        /* The peer's close, or the end of its stream, must be seen. */
+        if (!c->is_at_end)
+            (void)event_add(&c->on_read, NULL);
+        break;
+    case CONN_DEAD:
+        bury(c);
+        break;
+    }
+    if (state != CONN_OPEN && state != CONN_CLOSING)
+        set_partial(c, 0);
+    if (state != CONN_OPEN)
+        end_owner(c);
+}
+
+/* ---- output ---- */
+
+static void mark_dirty(struct conn *c)
+{
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    STAILQ_INSERT_TAIL(&c->conns->dirty, c, dirty_entry);
+}
+
+static void push(struct conn *c, struct blob *b)
+{
+    txq_push(&c->out, b);
+    if (!c->is_blocked)
+        mark_dirty(c);
+}
+
+static void push_new(struct conn *c, struct blob *b)
+{
+    push(c, b);
+    blob_unref(b);
+}
+
+static void drain(struct conn *c)
+{
+    if (c->state != CONN_DRAINING)
+        set_state(c, CONN_DRAINING);
+    mark_dirty(c);
+}
+
+static void read_more_requests(struct conn *c);
+
+/* A slow client has its time anew with every byte that it takes. */
+static void note_progress(struct conn *c)
+{
+    c->sent_ms = now_ms(c);
+    if (c->state == CONN_HTTP || c->state == CONN_DRAINING)
+        c->deadline_ms = now_ms(c) + CONN_STALL_MS;
+}
+
+static void half_close(struct conn *c)
+{
+    if (c->is_at_end) {
+        set_state(c, CONN_DEAD);
+    } else if (!c->is_half_closed) {
+        c->is_half_closed = shutdown(c->fd, SHUT_WR) == 0;
+        c->deadline_ms = now_ms(c) + CONN_CLOSE_MS;
+    }
+}
+
+static void flush(struct conn *c)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    size_t before = c->out.bytes;
+    int r = txq_flush(&c->out, c->fd);
+    if (r < 0) {
+        set_state(c, CONN_DEAD);
+        return;
+    }
+    if (c->out.bytes < before)
+        note_progress(c);
+    if (r == 0) {
+        c->is_blocked = true;
+        (void)event_add(&c->on_write, NULL);
+        return;
+    }
+    c->is_blocked = false;
+    c->large_bytes = 0;
+    if (c->pong)
+        push_new(c, TAKE_PTR(c->pong));
+    else if (c->state == CONN_DRAINING)
+        half_close(c);
+    else if (c->state == CONN_HTTP)
+        read_more_requests(c);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *ctx)
+{
+    struct conn *c = ctx;
+
+    (void)fd;
+    (void)what;
+    c->is_blocked = false;
+    mark_dirty(c);
+}
+
+static void on_turn_end(void *ctx)
+{
+    struct conns *conns = ctx;
+    struct conn *c;
+
+    while ((c = STAILQ_FIRST(&conns->dirty))) {
+        STAILQ_REMOVE_HEAD(&conns->dirty, dirty_entry);
+        c->is_dirty = false;
+        flush(c);
+    }
+}
+
+/* ---- WebSocket ---- */
+
+static void send_close(struct conn *c, uint16_t code, const char *reason)
+{
+    push_new(c, ws_frame_close(code, reason));
+}
+
+void conn_close(struct conn *c, uint16_t code, const char *reason)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    send_close(c, code, reason);
+    set_state(c, CONN_CLOSING);
+}
+
+/* The peer broke the protocol or a limit: nothing that it sends is of interest any more. */
+static void fail(struct conn *c, uint16_t code, const char *reason)
+{
+    log_debug("client %d: closed with %u: %s", c->fd, code, reason);
+    if (c->state == CONN_OPEN)
+        send_close(c, code, reason);
+    drain(c);
+}
+
+void conn_send(struct conn *c, struct blob *frames)
+{
+    if (c->state != CONN_OPEN)
+        return;
+    if (c->out.bytes > CONN_QUEUE_MAX + c->large_bytes) {
+        txq_drop_unsent(&c->out);
+        c->large_bytes = 0;
+        fail(c, WS_CLOSE_TRY_LATER, "the client reads too slowly");
+        return;
+    }
+    push(c, frames);
+}
+
+void conn_send_new(struct conn *c, struct blob *frames)
+{
+    conn_send(c, frames);
+    blob_unref(frames);
+}
+
+void conn_send_large_new(struct conn *c, struct blob *frames)
+{
+    size_t len = frames->len;
+    bool is_first = c->large_bytes == 0;
+
+    conn_send_new(c, frames);
+    if (c->state == CONN_OPEN && is_first)
+        c->large_bytes = len;
+}
+
+uint64_t conn_last_sent_ms(const struct conn *c)
+{
+    return c->sent_ms;
+}
+
+void conn_set_paused(struct conn *c, bool is_paused)
+{
+    if (c->state != CONN_OPEN || c->is_paused == is_paused)
+        return;
+    c->is_paused = is_paused;
+    if (is_paused)
+        (void)event_del(&c->on_read);
+    else
+        (void)event_add(&c->on_read, NULL);
+    /* The time of the pause is not the peer's. */
+    if (!is_paused && c->message_ms != 0)
+        c->message_ms = now_ms(c);
+}
+
+/* A peer that sends pings and does not read would fill the queue: while the socket is blocked only
+ * the latest is answered (RFC 6455, section 5.5.3 allows it). */
+static void send_pong(struct conn *c, struct slice payload)
+{
+    struct blob *pong = ws_frame(WS_PONG, payload);
+
+    if (c->is_blocked) {
+        blob_unref(c->pong);
+        c->pong = pong;
+    } else {
+        push_new(c, pong);
+    }
+}
+
+static void handle_event(struct conn *c, enum ws_event_kind kind, const struct ws_event *ev)
+{
+    switch (kind) {
+    case WS_EVENT_NONE:
+    case WS_EVENT_PONG: /* any bytes from the peer were counted as a sign of life */
+        break;
+    case WS_EVENT_MESSAGE:
+        if (c->state == CONN_OPEN)
+            c->owner->on_message(c->owner_ctx, ev->is_text, ev->payload);
+        break;
+    case WS_EVENT_PING:
+        if (c->state == CONN_OPEN)
+            send_pong(c, ev->payload);
+        break;
+    case WS_EVENT_CLOSE:
+        if (c->state == CONN_OPEN)
+            send_close(c, ev->code, NULL);
+        drain(c);
+        break;
+    case WS_EVENT_FAIL:
+        fail(c, ev->code, ev->reason);
+        break;
+    }
+}
+
+static bool is_websocket(const struct conn *c)
+{
+    return c->state == CONN_OPEN || c->state == CONN_CLOSING;
+}
+
+static void handle_frames(struct conn *c, uint8_t *data, size_t len)
+{
+    enum ws_event_kind kind = WS_EVENT_MESSAGE;
+    struct ws_event ev;
+
+    c->pings = 0;
+    while (kind != WS_EVENT_NONE && is_websocket(c)) {
+        kind = ws_parser_next(&c->ws, &data, &len, &ev);
+        handle_event(c, kind, &ev);
+    }
+    if (!is_websocket(c))
+        return;
+    set_partial(c, c->ws.message_len);
+    if (c->conns->partial_bytes > CONN_PARTIAL_MAX)
+        fail(c, WS_CLOSE_TRY_LATER, "the server is out of memory for incomplete messages");
+    else if (!ws_parser_is_midway(&c->ws))
+        c->message_ms = 0;
+    else if (c->message_ms == 0)
+        c->message_ms = now_ms(c);
+}
+
+void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
+                 const struct conn_owner *owner, void *ctx)
+{
+    ws_parser_init(&c->ws, c->conns->message_max);
+    c->owner = owner;
+    c->owner_ctx = ctx;
+    push_new(c, http_switch_head(accept, subprotocol));
+    set_state(c, CONN_OPEN);
+}
+
+/* ---- HTTP ---- */
+
+void conn_answer(struct conn *c, const struct http_request *req, const struct http_answer *answer,
+                 struct blob *content)
+{
+    bool is_kept = req && req->is_keep_alive && !req->has_body && !answer->is_last;
+
+    assert(c->state == CONN_HTTP);
+    push_new(c, http_answer_head(answer, is_kept, wall_now_ms()));
+    if (content && content->len > 0 && !(req && req->verb == HTTP_VERB_HEAD))
+        push(c, content);
+    if (is_kept)
+        c->deadline_ms = now_ms(c) + CONN_IDLE_MS;
+    else
+        drain(c);
+}
+
+static void refuse(struct conn *c, unsigned status)
+{
+    struct buffer text = {0};
+
+    buffer_printf(&text, "%s\n", http_phrase(status));
+    struct blob *content = blob_copy(buffer_slice(&text));
+    conn_answer(c, NULL, &(struct http_answer){.status = status, .length = content->len}, content);
+    blob_unref(content);
+    buffer_done(&text);
+}
+
+/* An empty line before a request is ignored (RFC 9112, section 2.2). */
+static void skip_empty_line(struct conn *c)
+{
+    if (c->in_scanned == 0 && c->in.len >= 2 && memcmp(c->in.data, "\r\n", 2) == 0)
+        buffer_consume(&c->in, 2);
+}
+
+/* Takes one request from what was read. False: there is none, or not now. */
+static bool handle_request(struct conn *c)
+{
+    struct http_request req;
+
+    skip_empty_line(c);
+    ssize_t len = http_head_len(buffer_slice(&c->in), &c->in_scanned);
+    if (len == 0)
+        return false;
+    unsigned status =
+        len > 0 ? http_parse(slice_of(c->in.data, (size_t)len), &req) : (len == -E2BIG ? 431 : 400);
+    if (status == 0)
+        c->conns->on_request(c->conns->ctx, c, &req);
+    else
+        refuse(c, status);
+    if (len > 0)
+        buffer_consume(&c->in, (size_t)len);
+    c->in_scanned = 0;
+    return c->state == CONN_HTTP;
+}
+
+static void handle_requests(struct conn *c)
+{
+    while (c->out.bytes <= ANSWERS_MAX && c->in.len > 0)
+        if (!handle_request(c))
+            break;
+    if (c->state == CONN_HTTP) {
+        c->is_paused = c->out.bytes > ANSWERS_MAX;
+        if (c->is_paused)
+            (void)event_del(&c->on_read);
+        /* The time for a head runs from its first bytes on; they do not prolong it. */
+        else if (c->in.len > 0 && c->deadline_ms > now_ms(c) + CONN_HEAD_MS)
+            c->deadline_ms = now_ms(c) + CONN_HEAD_MS;
+        return;
+    }
+    /* What came behind the request that became a WebSocket are its first frames. */
+    struct buffer rest = c->in;
+    c->in = (struct buffer){0};
+    if (c->state == CONN_OPEN && rest.len > 0)
+        handle_frames(c, rest.data, rest.len);
+    buffer_done(&rest);
+}
+
+static void read_more_requests(struct conn *c)
+{
+    if (!c->is_paused)
+        return;
+    c->is_paused = false;
+    (void)event_add(&c->on_read, NULL);
+    handle_requests(c);
+}
+
+/* ---- input ---- */
+
+static void handle_bytes(struct conn *c, uint8_t *data, size_t len)
+{
+    switch (c->state) {
+    case CONN_HTTP:
+        buffer_append(&c->in, data, len);
+        handle_requests(c);
+        break;
+    case CONN_OPEN:
+    case CONN_CLOSING:
+        handle_frames(c, data, len);
+        break;
+    case CONN_DRAINING:
+    case CONN_DEAD:
+        break;
+    }
+}
+
+/* A client of HTTP may shut its side and still wait for the answer. */
+static void handle_end(struct conn *c)
+{
+    bool has_answer = (c->state == CONN_HTTP || c->state == CONN_DRAINING) && c->out.count > 0;
+
+    c->is_at_end = true;
+    (void)event_del(&c->on_read);
+    if (has_answer)
+        drain(c);
+    else
+        set_state(c, CONN_DEAD);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+    struct conn *c = ctx;
+
+    (void)what;
+    if (c->state == CONN_DEAD)
+        return;
+    ssize_t n = recv(fd, c->conns->buffer, READ_BUFFER, MSG_DONTWAIT);
+    if (n > 0)
+        handle_bytes(c, c->conns->buffer, (size_t)n);
+    else if (n == 0)
+        handle_end(c);
+    else if (errno != EAGAIN && errno != EINTR)
+        set_state(c, CONN_DEAD);
+}
+
+/* ---- time ---- */
+
+static void tick_http(struct conn *c, uint64_t now)
+{
+    if (now < c->deadline_ms)
+        return;
+    if (c->out.count == 0 && c->in.len > 0)
+        refuse(c, 408);
+    else
+        set_state(c, CONN_DEAD);
+}
+
+static void tick_open(struct conn *c, uint64_t now)
+{
+    if (c->message_ms != 0 && !c->is_paused &&
+        now > c->message_ms + CONN_MESSAGE_MS + c->partial / CONN_MESSAGE_RATE * 1000) {
+        fail(c, WS_CLOSE_POLICY, "a message takes too long");
+        return;
+    }
+    /* While we do not read, an answer to a ping is not seen. */
+    if (now >= c->ping_ms && !c->is_paused) {
+        if (c->pings == CONN_PINGS_MAX) {
+            set_state(c, CONN_DEAD);
+            return;
+        }
+        c->pings++;
+        c->ping_ms = now + CONN_PING_MS;
+        push(c, c->conns->ping);
+    }
+    c->owner->on_tick(c->owner_ctx);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *ctx)
+{
+    struct conns *conns = ctx;
+    uint64_t now = loop_now_ms(conns->loop);
+    struct conn *next;
+
+    (void)fd;
+    (void)what;
+    for (struct conn *c = LIST_FIRST(&conns->list); c; c = next) {
+        next = LIST_NEXT(c, entry);
+        switch (c->state) {
+        case CONN_HTTP:
+            tick_http(c, now);
+            break;
+        case CONN_OPEN:
+            tick_open(c, now);
+            break;
+        case CONN_CLOSING:
+        case CONN_DRAINING:
+            if (now >= c->deadline_ms)
+                set_state(c, CONN_DEAD);
+            break;
+        case CONN_DEAD:
+            break;
+        }
+    }
+}
+
+/* ---- life ---- */
+
+struct conns *conns_new(struct loop *loop, size_t message_max, conn_request_fn on_request,
+                        void *ctx)
+{
+    struct conns *conns = xcalloc(1, sizeof(*conns));
+
+    conns->loop = loop;
+    conns->message_max = message_max;
+    conns->on_request = on_request;
+    conns->ctx = ctx;
+    conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
+    LIST_INIT(&conns->list);
+    STAILQ_INIT(&conns->dirty);
+    loop_add_turn_hook(loop, on_turn_end, conns);
+    conns->on_tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, conns);
+    if (!conns->on_tick ||
+        event_add(conns->on_tick, &(struct timeval){.tv_usec = TICK_MS * 1000}) < 0)
+        log_panic("a timer cannot be set");
+    return conns;
+}
+
+void conns_free(struct conns *conns)
+{
+    struct conn *next;
+
+    for (struct conn *c = LIST_FIRST(&conns->list); c; c = next) {
+        next = LIST_NEXT(c, entry);
+        set_state(c, CONN_DEAD);
+    }
+    event_free(conns->on_tick);
+    blob_unref(conns->ping);
+    loop_reap(conns->loop, free, conns);
+}
+
+size_t conns_count(const struct conns *conns)
+{
+    return conns->count;
+}
+
+void conns_shut_down(struct conns *conns, uint16_t code, const char *reason)
+{
+    struct conn *next;
+
+    for (struct conn *c = LIST_FIRST(&conns->list); c; c = next) {
+        next = LIST_NEXT(c, entry);
+        if (c->state == CONN_OPEN)
+            conn_close(c, code, reason);
+        else if (c->state == CONN_HTTP)
+            drain(c);
+    }
+}
+
+void conn_start(struct conns *conns, int fd)
+{
+    struct conn *c = xcalloc(1, sizeof(*c));
+
+    c->conns = conns;
+    c->state = CONN_HTTP;
+    c->fd = fd;
+    c->deadline_ms = loop_now_ms(conns->loop) + CONN_HEAD_MS;
+    c->sent_ms = loop_now_ms(conns->loop);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
+    LIST_INSERT_HEAD(&conns->list, c, entry);
+    conns->count++;
+    if (event_assign(&c->on_read, loop_base(conns->loop), fd, EV_READ | EV_PERSIST, on_readable,
+                     c) < 0 ||
+        event_assign(&c->on_write, loop_base(conns->loop), fd, EV_WRITE, on_writable, c) < 0 ||
+        event_add(&c->on_read, NULL) < 0)
+        set_state(c, CONN_DEAD);
+}

@@ -1,0 +1,61 @@
+/*
+ * dialect: how a client speaks. One table of functions for each protocol; the generic part of a
+ * client's session (session.h) calls them, and they answer through it. A dialect never looks inside
+ * a document.
+ */
+#pragma once
+
+#include "common/blob.h"
+#include "gateway/http.h"
+#include "gateway/op_queue.h"
+#include "proto/proto.h"
+
+struct session;
+
+enum dialect_kind {
+    DIALECT_YJS,
+    DIALECT_JSON,
+    DIALECT_COUNT,
+};
+
+/* What a client asked for in the query of its request. */
+struct session_params {
+    struct blob *since; /* its state vector, or NULL */
+};
+
+struct dialect {
+    const char *name;
+    enum dialect_kind kind;
+    uint32_t format;         /* of the updates that its clients get: enum crdt_format */
+    bool has_echo;           /* an edit's message is kept until it is stored */
+    const char *subprotocol; /* echoed if the client offers it, or NULL */
+
+    /* Reads the query; 0, or the HTTP status that refuses it. NULL: any query will do. On success
+     * `ret->since` is the caller's. */
+    unsigned (*read_query)(struct slice query, struct session_params *ret);
+
+    /* The client is there; makes session->dialect_state. `room` is borrowed. */
+    void (*open)(struct session *s, struct slice room, const struct session_params *params);
+    /* Frees what open made. The client is gone. */
+    void (*close)(struct session *s);
+    void (*on_message)(struct session *s, bool is_text, struct slice payload);
+    void (*on_tick)(struct session *s); /* twice a second */
+
+    /* A new frame with an edit or with presence for all clients of a room that speak this; NULL if
+     * it cannot be made. */
+    struct blob *(*encode_update)(const struct msg_room_update *m);
+    struct blob *(*encode_awareness)(struct slice awareness);
+    /* encode_update gave nothing for an edit that this client should have had. */
+    void (*on_missed)(struct session *s);
+
+    void (*on_sync)(struct session *s, const struct op *op, const struct msg_room_sync *m);
+    /* The edit is in a committed transaction. */
+    void (*on_stored)(struct session *s, const struct op *op);
+    /* `op` is NULL for a refused presence message. */
+    void (*on_rejected)(struct session *s, const struct op *op, uint32_t refusal);
+    /* The room itself is refused: the client must be closed. */
+    void (*on_refused)(struct session *s, uint32_t refusal);
+};
+
+extern const struct dialect dialect_yjs;
+extern const struct dialect dialect_json;

@@ -1,0 +1,132 @@
+#include "gateway/gateway.h"
+
+#include "common/log.h"
+#include "common/notify.h"
+#include "gateway/conn.h"
+#include "gateway/listener.h"
+#include "gateway/pages.h"
+#include "gateway/room_link.h"
+#include "gateway/routes.h"
+#include "gateway/ws.h"
+#include "proto/proto.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <string.h>
+
+#define STOP_CHECK_MS 10
+
+struct gateway {
+    struct loop *loop;
+    const struct config *config;
+    struct pages *pages;
+    struct room_links *links;
+    struct conns *conns;
+    struct listener *listener;
+    struct routes routes;
+    struct event *on_stopping;
+    uint64_t stop_ms; /* when it stops at the latest; 0 while nobody asked for it */
+};
+
+static void on_ready(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    log_info("ready on %s port %u", g->config->host, listener_port(g->listener));
+    notify_ready();
+}
+
+static void on_accept(void *ctx, int fd)
+{
+    struct gateway *g = ctx;
+
+    conn_start(g->conns, fd);
+}
+
+/* Stops as soon as clients have their close frames and rooms what clients had sent. */
+static void on_stopping(evutil_socket_t fd, short what, void *ctx)
+{
+    struct gateway *g = ctx;
+    bool is_done = conns_count(g->conns) == 0 && room_links_count(g->links) == 0;
+
+    (void)fd;
+    (void)what;
+    if (is_done || loop_now_ms(g->loop) >= g->stop_ms)
+        loop_stop(g->loop, 0);
+}
+
+static void on_terminate(void *ctx)
+{
+    struct gateway *g = ctx;
+    struct timeval check = {.tv_usec = STOP_CHECK_MS * 1000};
+
+    if (g->stop_ms != 0)
+        return;
+    log_info("stopping");
+    g->stop_ms = loop_now_ms(g->loop) + GATEWAY_STOP_MS;
+    listener_free(TAKE_PTR(g->listener));
+    conns_shut_down(g->conns, WS_CLOSE_GOING_AWAY, "the server goes down");
+    if (event_add(g->on_stopping, &check) < 0)
+        loop_stop(g->loop, 0);
+}
+
+static int load_pages(struct gateway *g)
+{
+    int r = pages_load(g->config->web, &g->pages);
+
+    if (r < 0)
+        log_error("the pages in %s cannot be loaded: %s", g->config->web, strerror(-r));
+    return r;
+}
+
+static int listen_on_port(struct gateway *g)
+{
+    int r = listener_new(g->loop, g->config->host, g->config->port, on_accept, g, &g->listener);
+
+    if (r < 0)
+        log_error("cannot listen on %s port %u: %s", g->config->host, g->config->port,
+                  strerror(-r));
+    return r;
+}
+
+int gateway_new(struct loop *loop, const struct config *config, struct gateway **ret)
+{
+    struct gateway *g = xcalloc(1, sizeof(*g));
+    char *roomd CLEANUP_FREE = config_roomd_socket(config);
+    size_t message_max =
+        config->message_bytes < PROTO_CLIENT_MAX ? config->message_bytes : PROTO_CLIENT_MAX;
+
+    g->loop = loop;
+    g->config = config;
+    int r = load_pages(g);
+    if (r == 0)
+        r = listen_on_port(g);
+    if (r < 0) {
+        gateway_free(g);
+        return r;
+    }
+    g->links = room_links_new(loop, roomd, on_ready, g);
+    g->routes = (struct routes){.pages = g->pages, .links = g->links};
+    g->conns = conns_new(loop, message_max, routes_handle, &g->routes);
+    g->on_stopping = event_new(loop_base(loop), -1, EV_PERSIST, on_stopping, g);
+    if (!g->on_stopping)
+        log_panic("a timer cannot be made");
+    loop_on_terminate(loop, on_terminate, g);
+    *ret = g;
+    return 0;
+}
+
+void gateway_free(struct gateway *g)
+{
+    if (!g)
+        return;
+    if (g->on_stopping)
+        event_free(g->on_stopping);
+    if (g->conns)
+        conns_free(g->conns);
+    if (g->links)
+        room_links_free(g->links);
+    listener_free(g->listener);
+    pages_free(g->pages);
+    free(g);
+}

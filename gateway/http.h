@@ -1,0 +1,82 @@
+/*
+ * http: one request's head (RFC 9112) and the heads of answers, as pure functions. Request heads
+ * are collected whole (at most HTTP_HEAD_MAX bytes) and then parsed; what the parser returns
+ * borrows from the bytes it was given. Where RFC 9112 lets a server be lenient this one refuses:
+ * lines end in CR LF, a header is never folded, there is no space before its colon.
+ */
+#pragma once
+
+#include "common/blob.h"
+#include "common/memory.h"
+
+#define HTTP_HEAD_MAX    8192u /* bytes of a request's head */
+#define HTTP_HEADERS_MAX 64u
+#define HTTP_ACCEPT_LEN  28u /* characters of a Sec-WebSocket-Accept value */
+
+enum http_verb {
+    HTTP_VERB_GET,
+    HTTP_VERB_HEAD,
+    HTTP_VERB_OTHER,
+};
+
+struct http_header {
+    struct slice name;
+    struct slice value; /* without the white space around it */
+};
+
+struct http_request {
+    enum http_verb verb;
+    bool is_http_10;
+    bool is_keep_alive;
+    bool has_body;
+    struct slice path;  /* begins with '/', not decoded */
+    struct slice query; /* behind the '?', not decoded */
+    struct http_header headers[HTTP_HEADERS_MAX];
+    size_t header_count;
+};
+
+/* Looks for the end of the head that `bytes` begin with. `*scanned` is the caller's, 0 at first:
+ * how far an earlier call got with a beginning of the same bytes. Returns the length of the head, 0
+ * if it is incomplete, -EBADMSG for an octet or line end that no head holds, -E2BIG for one that is
+ * too long. */
+WARN_UNUSED ssize_t http_head_len(struct slice bytes, size_t *scanned);
+
+/* Parses a whole head. 0, or the status that refuses it: 400, 431, 501, 505. */
+WARN_UNUSED unsigned http_parse(struct slice head, struct http_request *ret);
+
+/* The only value of a header, by case-insensitive name; data is NULL without it. */
+struct slice http_header(const struct http_request *req, const char *name);
+/* How often it is there. */
+size_t http_header_count(const struct http_request *req, const char *name);
+/* Does any value of the header, a comma-separated list, hold the token? Case-insensitive. */
+bool http_header_has_token(const struct http_request *req, const char *name, const char *token);
+
+/* Does the request ask for a WebSocket, rightly or not? */
+bool http_wants_websocket(const struct http_request *req);
+/* RFC 6455, section 4.2.1. 101 and the value of Sec-WebSocket-Accept with a NUL, or the status that
+ * refuses it: 400, 405, 426. */
+WARN_UNUSED unsigned http_check_websocket(const struct http_request *req,
+                                          char ret_accept[HTTP_ACCEPT_LEN + 1]);
+
+/* Percent-decodes into `out` (in.len bytes) and returns the length, or -EBADMSG. */
+WARN_UNUSED ssize_t http_percent_decode(struct slice in, uint8_t *out);
+/* The raw value of the first parameter of that name; data is NULL without it. */
+struct slice http_query_value(struct slice query, const char *name);
+
+/* ---- answers ---- */
+
+struct http_answer {
+    unsigned status;
+    const char *type;  /* of the content; NULL: text/plain */
+    const char *extra; /* more header lines, each with its CR LF; or NULL */
+    size_t length;     /* bytes of content */
+    bool is_last;      /* the connection ends with it */
+};
+
+/* A new head of an answer. `wall_ms` dates it. */
+struct blob *http_answer_head(const struct http_answer *answer, bool is_keep_alive,
+                              uint64_t wall_ms);
+/* A new head that accepts a WebSocket; `subprotocol` may be NULL. */
+struct blob *http_switch_head(const char *accept, const char *subprotocol);
+/* The phrase of a status, "Unknown" for one that is never sent. */
+const char *http_phrase(unsigned status);

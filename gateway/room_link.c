@@ -1,0 +1,541 @@
+#include "gateway/room_link.h"
+
+#include "common/ipc.h"
+#include "common/log.h"
+#include "gateway/roomd_client.h"
+#include "gateway/session.h"
+#include "gateway/siphash.h"
+#include "proto/proto.h"
+#include "proto/refusal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <sys/queue.h>
+#include <sys/random.h>
+
+#undef uthash_fatal
+#define uthash_fatal(msg) log_panic("%s", msg)
+
+/* Tenants come with tokens; until a client has one, all are of this one. */
+#define TENANT "default"
+
+enum room_link_state {
+    ROOM_LINK_OPENING,
+    ROOM_LINK_OPEN,
+    ROOM_LINK_LOST,
+    ROOM_LINK_GONE,
+};
+
+LIST_HEAD(session_list, session);
+
+struct room_link {
+    struct room_links *links;
+    enum room_link_state state;
+    uint32_t request;    /* the latest to roomd */
+    uint32_t losses;     /* in a row */
+    struct event *timer; /* OPENING: it takes too long; LOST: time to ask again */
+    struct ipc *ipc;     /* OPEN */
+    uint64_t open_ms;    /* since when it is OPEN */
+    bool has_seen;
+    uint64_t seen_seq; /* the highest sequence that our clients have */
+    uint64_t stored_seq;
+    struct session_list sessions;
+    struct session_list unstored; /* those of them that wait for a stored sequence */
+    UT_hash_handle by_request;
+    UT_hash_handle by_name;
+    size_t name_len;
+    uint8_t name[];
+};
+
+struct room_links {
+    struct loop *loop;
+    struct roomd_client *roomd;
+    loop_fn on_ready; /* NULL once called */
+    void *ctx;
+    struct siphash_key hash_key;
+    struct room_link *by_request;
+    struct room_link *by_name;
+    struct session *sessions; /* by number */
+    uint32_t next_request;
+    uint32_t next_session;
+    size_t leaving_bytes;
+};
+
+static const char *const state_names[] = {"opening", "open", "lost", "gone"};
+
+/* Bit n of the entry of a state: it may go over to state n. */
+static const unsigned may_follow[] = {
+    [ROOM_LINK_OPENING] = 1u << ROOM_LINK_OPEN | 1u << ROOM_LINK_GONE,
+    [ROOM_LINK_OPEN] = 1u << ROOM_LINK_LOST | 1u << ROOM_LINK_GONE,
+    [ROOM_LINK_LOST] = 1u << ROOM_LINK_OPENING | 1u << ROOM_LINK_GONE,
+    [ROOM_LINK_GONE] = 0,
+};
+
+/* ---- states ---- */
+
+static void arm_timer(struct room_link *link, uint32_t ms)
+{
+    struct timeval after = {ms / 1000, (suseconds_t)(ms % 1000) * 1000};
+
+    if (event_add(link->timer, &after) < 0)
+        log_panic("a timer cannot be set");
+}
+
+static uint32_t retry_pause_ms(uint32_t losses)
+{
+    if (losses <= 1)
+        return 0;
+    uint32_t ms = losses - 2 < 16 ? ROOM_RETRY_MS << (losses - 2) : ROOM_RETRY_MAX_MS;
+    return ms < ROOM_RETRY_MAX_MS ? ms : ROOM_RETRY_MAX_MS;
+}
+
+static void forget_request(struct room_link *link)
+{
+    if (link->request == 0)
+        return;
+    HASH_DELETE(by_request, link->links->by_request, link);
+    link->request = 0;
+}
+
+/* Asks roomd, now or when the connection to it stands. */
+static void request_room(struct room_link *link)
+{
+    struct room_links *links = link->links;
+
+    forget_request(link);
+    if (!roomd_client_is_up(links->roomd))
+        return;
+    do {
+        link->request = ++links->next_request;
+    } while (link->request == 0);
+    HASH_ADD(by_request, links->by_request, request, sizeof(link->request), link);
+    roomd_client_open(links->roomd, link->request, slice_str(TENANT),
+                      slice_of(link->name, link->name_len));
+}
+
+static void release(void *ctx)
+{
+    struct room_link *link = ctx;
+
+    event_free(link->timer);
+    free(link);
+}
+
+static void set_state(struct room_link *link, enum room_link_state state)
+{
+    struct room_links *links = link->links;
+
+    assert(may_follow[link->state] & 1u << state);
+    log_debug("room %.*s: %s to %s", (int)link->name_len, (const char *)link->name,
+              state_names[link->state], state_names[state]);
+    link->state = state;
+    (void)event_del(link->timer);
+    switch (state) {
+    case ROOM_LINK_OPENING:
+        arm_timer(link, ROOM_OPEN_MS);
+        request_room(link);
+        break;
+    case ROOM_LINK_OPEN:
+        forget_request(link);
+        link->open_ms = loop_now_ms(links->loop);
+        break;
+    case ROOM_LINK_LOST:
+        ipc_close(TAKE_PTR(link->ipc));
+        arm_timer(link, retry_pause_ms(link->losses));
+        break;
+    case ROOM_LINK_GONE:
+        forget_request(link);
+        ipc_close(TAKE_PTR(link->ipc));
+        HASH_DELETE(by_name, links->by_name, link);
+        loop_reap(links->loop, release, link);
+        break;
+    }
+}
+
+/* Closes every session. Each is taken off the link first, so that none of them ends it. */
+static void refuse(struct room_link *link, uint32_t refusal)
+{
+    struct session *s;
+
+    log_info("room %.*s is refused: %s", (int)link->name_len, (const char *)link->name,
+             refusal_info(refusal)->name);
+    set_state(link, ROOM_LINK_GONE);
+    while ((s = LIST_FIRST(&link->sessions))) {
+        LIST_REMOVE(s, entry);
+        if (s->is_in_unstored)
+            LIST_REMOVE(s, unstored_entry);
+        s->is_in_unstored = false;
+        s->link = NULL;
+        session_handle_refused(s, refusal);
+    }
+}
+
+static void lose(struct room_link *link, const char *why)
+{
+    if (link->state != ROOM_LINK_OPEN)
+        return;
+    bool was_steady = loop_now_ms(link->links->loop) >= link->open_ms + ROOM_STEADY_MS;
+    link->losses = was_steady ? 1 : link->losses + 1;
+    log_warn("room %.*s is lost (%s) and asked for again", (int)link->name_len,
+             (const char *)link->name, why);
+    set_state(link, ROOM_LINK_LOST);
+    if (link->losses > ROOM_LOSSES_MAX)
+        refuse(link, REFUSAL_UNAVAILABLE);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    struct room_link *link = ctx;
+
+    (void)fd;
+    (void)what;
+    switch (link->state) {
+    case ROOM_LINK_OPENING:
+        refuse(link, REFUSAL_UNAVAILABLE);
+        break;
+    case ROOM_LINK_LOST:
+        set_state(link, ROOM_LINK_OPENING);
+        break;
+    case ROOM_LINK_OPEN:
+    case ROOM_LINK_GONE:
+        break;
+    }
+}
+
+/* ---- messages of the room ---- */
+
+/* The session that the room means, if it is on this link. */
+static struct session *find_session(struct room_link *link, uint64_t id)
+{
+    struct session *s;
+
+    HASH_FIND(hh, link->links->sessions, &id, sizeof(id), s);
+    return s && s->link == link ? s : NULL;
+}
+
+static void note_seen(struct room_link *link, uint64_t seq)
+{
+    link->has_seen = true;
+    if (seq > link->seen_seq)
+        link->seen_seq = seq;
+}
+
+static int handle_sync(struct room_link *link, const struct msg_room_sync *m)
+{
+    struct session *s = find_session(link, m->session);
+
+    note_seen(link, m->seq);
+    if (s)
+        session_handle_sync(s, m);
+    return 0;
+}
+
+static int handle_update(struct room_link *link, const struct msg_room_update *m)
+{
+    struct blob *frames[DIALECT_COUNT] = {0};
+    struct session *next;
+
+    note_seen(link, m->seq);
+    for (struct session *s = LIST_FIRST(&link->sessions); s; s = next) {
+        next = LIST_NEXT(s, entry); /* sending may end this session, and no other */
+        struct blob **frame = &frames[s->dialect->kind];
+        if (s->state != SESSION_LIVE || s->id == m->session)
+            continue;
+        if (!*frame)
+            *frame = s->dialect->encode_update(m);
+        if (*frame)
+            conn_send(s->conn, *frame);
+        else
+            s->dialect->on_missed(s);
+    }
+    for (size_t i = 0; i < DIALECT_COUNT; i++)
+        blob_unref(frames[i]);
+    return 0;
+}
+
+static int handle_awareness(struct room_link *link, const struct msg_room_awareness *m)
+{
+    struct blob *frames[DIALECT_COUNT] = {0};
+    bool is_made[DIALECT_COUNT] = {0};
+    struct session *only = m->only ? find_session(link, m->only) : NULL;
+    struct session *next;
+
+    if (m->only && !only)
+        return 0;
+    for (struct session *s = only ? only : LIST_FIRST(&link->sessions); s; s = next) {
+        next = only ? NULL : LIST_NEXT(s, entry);
+        enum dialect_kind kind = s->dialect->kind;
+        if (!s->conn || (m->except && s->id == m->except))
+            continue;
+        if (!is_made[kind])
+            frames[kind] = s->dialect->encode_awareness(m->awareness);
+        is_made[kind] = true;
+        if (frames[kind])
+            conn_send(s->conn, frames[kind]);
+    }
+    for (size_t i = 0; i < DIALECT_COUNT; i++)
+        blob_unref(frames[i]);
+    return 0;
+}
+
+static int handle_applied(struct room_link *link, const struct msg_room_applied *m)
+{
+    struct session *s = find_session(link, m->session);
+
+    if (s)
+        session_handle_applied(s, m->op, m->seq);
+    return 0;
+}
+
+static int handle_rejected(struct room_link *link, const struct msg_room_rejected *m)
+{
+    struct session *s = find_session(link, m->session);
+
+    if (s)
+        session_handle_rejected(s, m->op, m->refusal);
+    return 0;
+}
+
+static int handle_stored(struct room_link *link, const struct msg_room_stored *m)
+{
+    struct session *next;
+
+    if (m->stored_seq <= link->stored_seq)
+        return 0;
+    link->stored_seq = m->stored_seq;
+    for (struct session *s = LIST_FIRST(&link->unstored); s; s = next) {
+        next = LIST_NEXT(s, unstored_entry); /* only this one can end or leave the list */
+        session_handle_stored(s, link->stored_seq);
+        if (s->is_in_unstored && s->unstored.count == 0 && s->whole_seq == 0) {
+            LIST_REMOVE(s, unstored_entry);
+            s->is_in_unstored = false;
+        }
+    }
+    return 0;
+}
+
+PROTO_ROUTE_FN(room_sync, struct room_link, handle_sync)
+PROTO_ROUTE_FN(room_update, struct room_link, handle_update)
+PROTO_ROUTE_FN(room_awareness, struct room_link, handle_awareness)
+PROTO_ROUTE_FN(room_applied, struct room_link, handle_applied)
+PROTO_ROUTE_FN(room_rejected, struct room_link, handle_rejected)
+PROTO_ROUTE_FN(room_stored, struct room_link, handle_stored)
+
+static const struct proto_route routes[] = {
+    PROTO_ROUTE(room_sync, ROOM_SYNC),           PROTO_ROUTE(room_update, ROOM_UPDATE),
+    PROTO_ROUTE(room_awareness, ROOM_AWARENESS), PROTO_ROUTE(room_applied, ROOM_APPLIED),
+    PROTO_ROUTE(room_rejected, ROOM_REJECTED),   PROTO_ROUTE(room_stored, ROOM_STORED),
+};
+
+static void on_frame(void *ctx, struct slice body)
+{
+    struct room_link *link = ctx;
+
+    if (proto_dispatch(routes, sizeof(routes) / sizeof(routes[0]), link, body) < 0)
+        lose(link, "it sent a message that makes no sense");
+}
+
+static void on_end(void *ctx, int error)
+{
+    lose(ctx, error == -EBADMSG ? "it broke the framing" : "it ended");
+}
+
+static const struct ipc_handler ipc_handler = {.on_frame = on_frame, .on_end = on_end};
+
+/* ---- answers of roomd ---- */
+
+static struct room_link *find_request(struct room_links *links, uint32_t request)
+{
+    struct room_link *link;
+
+    HASH_FIND(by_request, links->by_request, &request, sizeof(request), link);
+    return link;
+}
+
+static void on_opened(void *ctx, uint32_t request, int fd)
+{
+    struct room_links *links = ctx;
+    struct room_link *link = find_request(links, request);
+    struct session *s;
+
+    if (!link) { /* its last client left meanwhile */
+        (void)close(fd);
+        return;
+    }
+    struct msg_link_open m = {.has_seen = link->has_seen, .seen_seq = link->seen_seq};
+    link->ipc = ipc_new(links->loop, fd, &ipc_handler, link);
+    set_state(link, ROOM_LINK_OPEN);
+    ipc_send_new(link->ipc, proto_encode_link_open(&m));
+    LIST_FOREACH (s, &link->sessions, entry)
+        session_rejoin(s);
+}
+
+static void on_refused(void *ctx, uint32_t request, uint32_t refusal)
+{
+    struct room_link *link = find_request(ctx, request);
+
+    if (link)
+        refuse(link, refusal);
+}
+
+static void on_up(void *ctx)
+{
+    struct room_links *links = ctx;
+    loop_fn on_ready = TAKE_PTR(links->on_ready);
+
+    for (struct room_link *link = links->by_name; link; link = link->by_name.next)
+        if (link->state == ROOM_LINK_OPENING)
+            request_room(link);
+    if (on_ready)
+        on_ready(links->ctx);
+}
+
+static const struct roomd_handler roomd_handler = {
+    .on_up = on_up, .on_opened = on_opened, .on_refused = on_refused};
+
+/* ---- sessions ---- */
+
+void room_links_add_session(struct room_links *links, struct session *s)
+{
+    do {
+        links->next_session++;
+    } while (links->next_session == 0);
+    s->id = (uint64_t)getpid() << 32 | links->next_session;
+    HASH_ADD(hh, links->sessions, id, sizeof(s->id), s);
+}
+
+void room_links_remove_session(struct room_links *links, struct session *s)
+{
+    HASH_DELETE(hh, links->sessions, s);
+}
+
+bool room_links_count_leaving(struct room_links *links, ssize_t bytes)
+{
+    if (bytes > 0 && links->leaving_bytes + (size_t)bytes > ROOM_LEAVING_MAX)
+        return false;
+    links->leaving_bytes += (size_t)bytes;
+    return true;
+}
+
+static struct room_link *new_link(struct room_links *links, struct slice name, unsigned hash)
+{
+    struct room_link *link = xcalloc(1, sizeof(*link) + name.len);
+
+    link->links = links;
+    link->name_len = name.len;
+    memcpy(link->name, name.data, name.len);
+    link->timer = event_new(loop_base(links->loop), -1, 0, on_timer, link);
+    if (!link->timer)
+        log_panic("a timer cannot be made");
+    LIST_INIT(&link->sessions);
+    LIST_INIT(&link->unstored);
+    HASH_ADD_KEYPTR_BYHASHVALUE(by_name, links->by_name, link->name, link->name_len, hash, link);
+    link->state = ROOM_LINK_OPENING;
+    arm_timer(link, ROOM_OPEN_MS);
+    request_room(link);
+    return link;
+}
+
+void room_link_join(struct room_links *links, struct session *s, struct slice room)
+{
+    unsigned hash = (unsigned)siphash(&links->hash_key, room);
+    struct room_link *link;
+
+    HASH_FIND_BYHASHVALUE(by_name, links->by_name, room.data, room.len, hash, link);
+    if (link && link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_FULL) {
+        session_handle_refused(s, REFUSAL_UNAVAILABLE);
+        return;
+    }
+    if (!link)
+        link = new_link(links, room, hash);
+    s->link = link;
+    LIST_INSERT_HEAD(&link->sessions, s, entry);
+    if (link->state == ROOM_LINK_OPEN)
+        session_rejoin(s);
+}
+
+void room_link_leave(struct session *s)
+{
+    struct room_link *link = TAKE_PTR(s->link);
+    struct msg_session_leave m = {.session = s->id};
+
+    LIST_REMOVE(s, entry);
+    if (s->is_in_unstored)
+        LIST_REMOVE(s, unstored_entry);
+    s->is_in_unstored = false;
+    room_link_send_new(link, proto_encode_session_leave(&m));
+    if (LIST_EMPTY(&link->sessions))
+        set_state(link, ROOM_LINK_GONE);
+}
+
+void room_link_send(struct room_link *link, struct blob *message)
+{
+    if (link->state == ROOM_LINK_OPEN)
+        ipc_send(link->ipc, message);
+}
+
+void room_link_send_new(struct room_link *link, struct blob *message)
+{
+    room_link_send(link, message);
+    blob_unref(message);
+}
+
+bool room_link_is_full(const struct room_link *link)
+{
+    return link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_MAX;
+}
+
+uint64_t room_link_stored_seq(const struct room_link *link)
+{
+    return link->stored_seq;
+}
+
+void room_link_watch_stored(struct session *s)
+{
+    if (s->is_in_unstored)
+        return;
+    s->is_in_unstored = true;
+    LIST_INSERT_HEAD(&s->link->unstored, s, unstored_entry);
+}
+
+/* ---- life ---- */
+
+struct room_links *room_links_new(struct loop *loop, const char *roomd_path, loop_fn on_ready,
+                                  void *ctx)
+{
+    struct room_links *links = xcalloc(1, sizeof(*links));
+
+    links->loop = loop;
+    links->on_ready = on_ready;
+    links->ctx = ctx;
+    siphash_key_init(&links->hash_key);
+    /* Not from 1: a later process of the same id must not take the numbers of this one's authors,
+     * which the segments of rooms still name. */
+    if (getrandom(&links->next_session, sizeof(links->next_session), 0) < 0)
+        log_panic("no random bytes");
+    links->roomd = roomd_client_new(loop, roomd_path, &roomd_handler, links);
+    return links;
+}
+
+void room_links_free(struct room_links *links)
+{
+    struct room_link *next;
+
+    for (struct room_link *link = links->by_name; link; link = next) {
+        next = link->by_name.next;
+        refuse(link, REFUSAL_UNAVAILABLE);
+    }
+    roomd_client_free(links->roomd);
+    loop_reap(links->loop, free, links);
+}
+
+size_t room_links_count(const struct room_links *links)
+{
+    return HASH_CNT(by_name, links->by_name);
+}
+
+struct loop *room_links_loop(const struct room_links *links)
+{
+    return links->loop;
+}

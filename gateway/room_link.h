@@ -1,0 +1,65 @@
+/*
+ * room_link: this gateway's link to one room, shared by all its sessions there. A link lives while
+ * it has sessions: the close protocol of rooms counts links.
+ *
+ *     OPENING → OPEN → LOST → OPENING         OPENING, LOST → GONE, OPEN → GONE
+ *
+ * OPENING  roomd was asked, or will be as soon as it can; after ROOM_OPEN_MS the room is refused
+ * OPEN     messages flow
+ * LOST     the room ended or sent nonsense; asked for again after a pause that grows with each loss
+ * GONE     no session is left, or the room was refused; the memory goes at the end of the turn
+ *
+ * A room digests hostile documents, so what it sends is not trusted: a message that makes no sense
+ * costs it the link and nothing else.
+ */
+#pragma once
+
+#include "common/loop.h"
+#include "common/blob.h"
+
+#include <sys/types.h>
+
+struct room_link;
+struct room_links;
+struct session;
+
+#define ROOM_OPEN_MS      15000u
+#define ROOM_RETRY_MS     50u /* after the second loss in a row, then doubled */
+#define ROOM_RETRY_MAX_MS 2000u
+#define ROOM_LOSSES_MAX   8u           /* in a row; then the room is refused */
+#define ROOM_STEADY_MS    10000u       /* a link that held this long ends the row */
+#define ROOM_QUEUE_MAX    (32u << 20)  /* queued bytes above which clients are not read */
+#define ROOM_QUEUE_FULL   (256u << 20) /* above which no more sessions are taken */
+#define ROOM_LEAVING_MAX  (128u << 20)
+
+/* `roomd_path` is copied. `on_ready` is called when the connection to roomd stands for the first
+ * time. */
+struct room_links *room_links_new(struct loop *loop, const char *roomd_path, loop_fn on_ready,
+                                  void *ctx);
+/* After all sessions have ended. */
+void room_links_free(struct room_links *links);
+/* Links that are not GONE. */
+size_t room_links_count(const struct room_links *links);
+struct loop *room_links_loop(const struct room_links *links);
+
+/* Gives the session its number, by which rooms speak of it, until it is removed. */
+void room_links_add_session(struct room_links *links, struct session *s);
+void room_links_remove_session(struct room_links *links, struct session *s);
+/* Counts bytes that are kept for clients that are gone, all rooms together. False, and nothing is
+ * counted, if they would be over ROOM_LEAVING_MAX. */
+bool room_links_count_leaving(struct room_links *links, ssize_t bytes);
+
+/* Puts the session into the room's link, which is made if need be. The session may be refused
+ * before this returns. */
+void room_link_join(struct room_links *links, struct session *s, struct slice room);
+/* Takes it out; the last one closes the link. */
+void room_link_leave(struct session *s);
+
+/* Sends to the room if the link is OPEN. */
+void room_link_send(struct room_link *link, struct blob *message);
+void room_link_send_new(struct room_link *link, struct blob *message); /* and consumes it */
+/* Does so much wait for the room that its clients should not be read? */
+bool room_link_is_full(const struct room_link *link);
+uint64_t room_link_stored_seq(const struct room_link *link);
+/* The session has edits that wait for a later stored sequence. */
+void room_link_watch_stored(struct session *s);

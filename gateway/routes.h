@@ -1,0 +1,18 @@
+/* routes: what is at which path. One table; what is in none is a page or nothing. */
+#pragma once
+
+#include "gateway/conn.h"
+#include "gateway/pages.h"
+#include "gateway/room_link.h"
+
+struct routes {
+    const struct pages *pages;
+    struct room_links *links;
+};
+
+/* A conn_request_fn; `ctx` is a struct routes. */
+void routes_handle(void *ctx, struct conn *c, const struct http_request *req);
+
+/* For a WebSocket path: the room's part of it, percent-decoded into `out` (path.len bytes). Returns
+ * its length; -EBADMSG if it is no valid name. */
+WARN_UNUSED ssize_t routes_room_name(struct slice encoded, uint8_t *out);

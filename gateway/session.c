@@ -1,0 +1,398 @@
+#include "gateway/session.h"
+
+#include "common/log.h"
+#include "gateway/room_link.h"
+#include "gateway/ws.h"
+#include "proto/refusal.h"
+
+#include <assert.h>
+#include <event2/event.h>
+
+static const char *const state_names[] = {"joined", "live", "leaving", "ended"};
+
+/* Bit n of the entry of a state: it may go over to state n. */
+static const unsigned may_follow[] = {
+    [SESSION_JOINED] = 1u << SESSION_LIVE | 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
+    [SESSION_LIVE] = 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
+    [SESSION_LEAVING] = 1u << SESSION_ENDED,
+    [SESSION_ENDED] = 0,
+};
+
+static void release(void *ctx)
+{
+    struct session *s = ctx;
+
+    if (s->on_leaving_end)
+        event_free(s->on_leaving_end);
+    op_queue_done(&s->unanswered);
+    op_queue_done(&s->unstored);
+    blob_unref(s->next_sync);
+    blob_unref(s->awareness);
+    free(s);
+}
+
+static void on_leaving_end(evutil_socket_t fd, short what, void *ctx);
+
+static void set_state(struct session *s, enum session_state state)
+{
+    struct timeval leaving = {.tv_sec = SESSION_LEAVING_MS / 1000};
+
+    assert(may_follow[s->state] & 1u << state);
+    log_debug("session %lx: %s to %s", (unsigned long)s->id, state_names[s->state],
+              state_names[state]);
+    s->state = state;
+    switch (state) {
+    case SESSION_JOINED:
+    case SESSION_LIVE:
+        break;
+    case SESSION_LEAVING:
+        s->on_leaving_end = event_new(loop_base(s->loop), -1, 0, on_leaving_end, s);
+        if (!s->on_leaving_end || event_add(s->on_leaving_end, &leaving) < 0)
+            log_panic("a timer cannot be set");
+        break;
+    case SESSION_ENDED:
+        if (s->on_leaving_end)
+            (void)event_del(s->on_leaving_end);
+        room_links_count_leaving(s->links, -(ssize_t)s->leaving_bytes);
+        s->leaving_bytes = 0;
+        if (s->link)
+            room_link_leave(s);
+        room_links_remove_session(s->links, s);
+        loop_reap(s->loop, release, s);
+        break;
+    }
+}
+
+static void on_leaving_end(evutil_socket_t fd, short what, void *ctx)
+{
+    struct session *s = ctx;
+
+    (void)fd;
+    (void)what;
+    if (s->state == SESSION_LEAVING)
+        set_state(s, SESSION_ENDED);
+}
+
+/* ---- to the client ---- */
+
+void session_set_live(struct session *s)
+{
+    if (s->state == SESSION_JOINED)
+        set_state(s, SESSION_LIVE);
+}
+
+void session_close(struct session *s, uint32_t refusal)
+{
+    const struct refusal_info *info = refusal_info(refusal);
+
+    if (s->conn)
+        conn_close(s->conn, info->close_code, info->text);
+}
+
+void session_send_new(struct session *s, struct blob *frames)
+{
+    if (!frames)
+        session_close(s, REFUSAL_UNAVAILABLE);
+    else if (s->conn)
+        conn_send_new(s->conn, frames);
+    else
+        blob_unref(frames);
+}
+
+void session_send_large_new(struct session *s, struct blob *frames)
+{
+    if (frames && s->conn)
+        conn_send_large_new(s->conn, frames);
+    else
+        session_send_new(s, frames);
+}
+
+/* Reads the client or not, by what waits on its behalf. There is a gap between stop and go, so that
+ * one message does not toggle it. */
+static void update_pressure(struct session *s)
+{
+    if (!s->conn)
+        return;
+    bool has_too_many = !s->dialect->has_echo && s->unstored.count > SESSION_UNSTORED_COUNT;
+    bool has_room = s->unanswered.bytes <= SESSION_UNANSWERED_MAX / 2 &&
+                    (s->dialect->has_echo || s->unstored.count <= SESSION_UNSTORED_COUNT / 2);
+    bool is_link_full = s->link && room_link_is_full(s->link);
+
+    if (s->unanswered.bytes > SESSION_UNANSWERED_MAX || has_too_many || is_link_full)
+        conn_set_paused(s->conn, true);
+    else if (has_room)
+        conn_set_paused(s->conn, false);
+}
+
+/* ---- to the room ---- */
+
+/* Sends a message that is asked again until it is answered. */
+static void ask(struct session *s, enum op_kind kind, uint64_t number, uint64_t tag,
+                struct blob *message)
+{
+    op_queue_push(&s->unanswered,
+                  &(struct op){.number = number, .tag = tag, .frame = message, .kind = kind});
+    if (s->link)
+        room_link_send(s->link, message);
+    update_pressure(s);
+}
+
+static void ask_sync(struct session *s, enum op_kind kind, struct slice state_vector)
+{
+    struct msg_session_sync m = {
+        .session = s->id, .op = s->next_op++, .state_vector = state_vector};
+
+    s->is_syncing = true;
+    ask(s, kind, m.op, 0, proto_encode_session_sync(&m));
+}
+
+static void ask_next_sync(struct session *s)
+{
+    static const uint8_t nothing_known[] = {0}; /* a state vector of no clients */
+
+    if (s->next_sync) {
+        struct blob *sv = TAKE_PTR(s->next_sync);
+        ask_sync(s, OP_SYNC, blob_slice(sv));
+        blob_unref(sv);
+    } else if (s->needs_whole) {
+        s->needs_whole = false;
+        ask_sync(s, OP_SYNC_WHOLE, slice_of(nothing_known, sizeof(nothing_known)));
+    }
+}
+
+void session_sync(struct session *s, struct slice state_vector)
+{
+    blob_unref(s->next_sync);
+    s->next_sync = blob_copy(state_vector);
+    if (!s->is_syncing)
+        ask_next_sync(s);
+}
+
+void session_sync_whole(struct session *s)
+{
+    s->needs_whole = true;
+    if (!s->is_syncing)
+        ask_next_sync(s);
+}
+
+void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag)
+{
+    struct msg_session_update m = {
+        .session = s->id, .op = s->next_op++, .format = format, .update = update};
+
+    ask(s, OP_UPDATE, m.op, tag, proto_encode_session_update(&m));
+}
+
+/* Only the latest presence counts, so a room that does not read has no queue of it. */
+static void send_awareness(struct session *s)
+{
+    s->has_late_awareness = s->link && room_link_is_full(s->link);
+    if (s->link && !s->has_late_awareness)
+        room_link_send(s->link, s->awareness);
+}
+
+void session_awareness(struct session *s, struct slice awareness)
+{
+    struct msg_session_awareness m = {.session = s->id, .op = s->next_op++, .awareness = awareness};
+
+    assert(awareness.len <= SESSION_AWARENESS_MAX);
+    blob_unref(s->awareness);
+    s->awareness = proto_encode_session_awareness(&m);
+    send_awareness(s);
+}
+
+void session_query_awareness(struct session *s)
+{
+    struct msg_session_awareness m = {.session = s->id, .op = s->next_op++};
+    uint64_t now = loop_now_ms(s->loop);
+
+    /* Whoever asks again so soon has what there is, and the changes come by themselves. */
+    if (!s->link || room_link_is_full(s->link) || now < s->query_ms + SESSION_QUERY_MS)
+        return;
+    s->query_ms = now;
+    room_link_send_new(s->link, proto_encode_session_awareness(&m));
+}
+
+void session_rejoin(struct session *s)
+{
+    struct msg_session_join m = {.session = s->id, .format = s->dialect->format};
+
+    room_link_send_new(s->link, proto_encode_session_join(&m));
+    for (uint32_t i = 0; i < s->unanswered.count; i++)
+        room_link_send(s->link, op_queue_at(&s->unanswered, i)->frame);
+    if (s->awareness && s->state != SESSION_LEAVING)
+        send_awareness(s);
+}
+
+/* ---- from the room ---- */
+
+/* An edit of a client that is gone was answered. */
+static void end_if_done(struct session *s)
+{
+    if (s->state == SESSION_LEAVING && s->unanswered.count == 0)
+        set_state(s, SESSION_ENDED);
+}
+
+/* Too much waits for the store to remember each edit. */
+static void forget_unstored(struct session *s)
+{
+    while (s->unstored.count > 0) {
+        struct op op = op_queue_pop(&s->unstored);
+        if (op.seq > s->whole_seq)
+            s->whole_seq = op.seq;
+        blob_unref(op.frame);
+    }
+}
+
+static void keep_until_stored(struct session *s, struct op *op)
+{
+    if (!s->dialect->has_echo)
+        blob_unref(TAKE_PTR(op->frame));
+    op_queue_push(&s->unstored, op);
+    if (s->dialect->has_echo && s->unstored.bytes > SESSION_UNSTORED_MAX)
+        forget_unstored(s);
+    room_link_watch_stored(s);
+}
+
+void session_handle_applied(struct session *s, uint64_t number, uint64_t seq)
+{
+    struct op op;
+
+    if (!op_queue_take(&s->unanswered, number, &op))
+        return;
+    op.seq = seq;
+    if (op.kind != OP_UPDATE || !s->conn) {
+        blob_unref(op.frame);
+    } else if (seq <= room_link_stored_seq(s->link)) {
+        s->dialect->on_stored(s, &op);
+        blob_unref(op.frame);
+    } else {
+        keep_until_stored(s, &op);
+    }
+    update_pressure(s);
+    end_if_done(s);
+}
+
+void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusal)
+{
+    struct op op = {0};
+    bool is_kept = op_queue_take(&s->unanswered, number, &op);
+
+    if (is_kept && op.kind != OP_UPDATE)
+        s->is_syncing = false;
+    if (s->conn && number == 0) /* it was not let in */
+        s->dialect->on_refused(s, refusal);
+    else if (s->conn)
+        s->dialect->on_rejected(s, is_kept ? &op : NULL, refusal);
+    blob_unref(op.frame);
+    update_pressure(s);
+    end_if_done(s);
+}
+
+void session_handle_sync(struct session *s, const struct msg_room_sync *m)
+{
+    struct op op;
+
+    if (!op_queue_take(&s->unanswered, m->op, &op))
+        return;
+    if (op.kind != OP_UPDATE)
+        s->is_syncing = false;
+    if (op.kind != OP_UPDATE && s->conn)
+        s->dialect->on_sync(s, &op, m);
+    blob_unref(op.frame);
+    if (s->conn && !s->is_syncing)
+        ask_next_sync(s);
+    update_pressure(s);
+    end_if_done(s);
+}
+
+void session_handle_stored(struct session *s, uint64_t seq)
+{
+    while (s->conn && s->unstored.count > 0 && op_queue_at(&s->unstored, 0)->seq <= seq) {
+        struct op op = op_queue_pop(&s->unstored);
+        s->dialect->on_stored(s, &op);
+        blob_unref(op.frame);
+    }
+    if (s->conn && s->whole_seq != 0 && s->whole_seq <= seq) {
+        s->whole_seq = 0;
+        session_sync_whole(s);
+    }
+    update_pressure(s);
+}
+
+void session_handle_refused(struct session *s, uint32_t refusal)
+{
+    op_queue_done(&s->unanswered); /* no room will ever answer */
+    if (s->conn)
+        s->dialect->on_refused(s, refusal);
+    else
+        set_state(s, SESSION_ENDED);
+}
+
+/* ---- from the client ---- */
+
+static void on_message(void *ctx, bool is_text, struct slice payload)
+{
+    struct session *s = ctx;
+
+    s->dialect->on_message(s, is_text, payload);
+}
+
+static void on_tick(void *ctx)
+{
+    struct session *s = ctx;
+
+    if (s->has_late_awareness)
+        send_awareness(s);
+    update_pressure(s);
+    s->dialect->on_tick(s);
+}
+
+static bool has_unanswered_edit(const struct session *s)
+{
+    for (uint32_t i = 0; i < s->unanswered.count; i++)
+        if (op_queue_at(&s->unanswered, i)->kind == OP_UPDATE)
+            return true;
+    return false;
+}
+
+/* What the client sent before it went is still brought to the room, within bounds. */
+static bool may_outlive_client(struct session *s)
+{
+    if (!s->link || !has_unanswered_edit(s) ||
+        !room_links_count_leaving(s->links, (ssize_t)s->unanswered.bytes))
+        return false;
+    s->leaving_bytes = s->unanswered.bytes;
+    return true;
+}
+
+static void on_end(void *ctx)
+{
+    struct session *s = ctx;
+
+    s->conn = NULL;
+    s->dialect->close(s);
+    op_queue_done(&s->unstored); /* nobody is left to be told */
+    set_state(s, may_outlive_client(s) ? SESSION_LEAVING : SESSION_ENDED);
+}
+
+static const struct conn_owner conn_owner = {
+    .on_message = on_message, .on_tick = on_tick, .on_end = on_end};
+
+void session_start(struct room_links *links, struct conn *c, const char *accept,
+                   const char *subprotocol, const struct dialect *dialect, struct slice room,
+                   const struct session_params *params)
+{
+    struct session *s = xcalloc(1, sizeof(*s));
+
+    s->dialect = dialect;
+    s->conn = c;
+    s->links = links;
+    s->loop = room_links_loop(links);
+    s->next_op = 1;
+    room_links_add_session(links, s);
+    conn_accept(c, accept, subprotocol, &conn_owner, s);
+    dialect->open(s, room, params);
+    if (s->conn)
+        room_link_join(links, s, room);
+}

@@ -1,0 +1,481 @@
+/* Sessions and links: what a gateway says to rooms and clients, with a room that this test plays.
+ */
+#include "harness.h"
+
+#include "gateway/room_link.h"
+#include "gateway/session.h"
+#include "proto/refusal.h"
+
+#include <criterion/criterion.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+static struct gateway_under_test g;
+
+static void start(void)
+{
+    harness_start(&g);
+}
+
+static void stop(void)
+{
+    harness_stop(&g);
+}
+
+TestSuite(rooms, .init = start, .fini = stop, .timeout = 60);
+
+#define BIN(s)  2, s, sizeof(s) - 1
+#define TEXT(s) 1, s, strlen(s)
+
+static const char UPDATE[] = "\0\2\3abc"; /* an edit of the bytes "abc" */
+
+static struct slice bytes(const char *s)
+{
+    return slice_str(s);
+}
+
+/* ---- y-websocket ---- */
+
+Test(rooms, a_client_asks_and_is_answered)
+{
+    int client = client_open(&g, "/yjs/a%2Fb/c");
+    client_send(client, BIN("\0\0\1\0"));
+    int room = roomd_open_room(&g, "a/b/c", -1);
+    uint64_t session = room_expect_join(room, 1);
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
+    cr_expect(sync.session == session);
+    cr_expect(slice_equal(sync.state_vector, slice_of("\0", 1)));
+    PEER_SEND(room, room_sync, .session = session, .op = sync.op, .seq = 3,
+              .update = bytes("state"), .state_vector = bytes("sv"));
+    client_expect(client, BIN("\0\1\5state"));
+    client_expect(client, BIN("\0\0\2sv"));
+    PEER_SEND(room, room_awareness, .only = session, .awareness = bytes("who"));
+    client_expect(client, BIN("\1\3who"));
+    client_send(client, BIN("\3\3"));
+    PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, query)
+    cr_expect(query.awareness.len == 0);
+    cr_expect(peer_is_quiet(room), "one question is enough");
+    (void)close(client);
+    PEER_EXPECT(room, session_leave, SESSION_LEAVE, leave)
+    cr_expect(leave.session == session);
+    cr_expect(peer_has_ended(room), "the last client closes the link");
+}
+
+Test(rooms, an_edit_goes_to_others_at_once_and_back_when_stored)
+{
+    int author = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t a = room_expect_join(room, 1);
+    int reader = client_open(&g, "/yjs/r");
+    (void)room_expect_join(room, 1);
+    client_send(author, 2, UPDATE, 6);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
+    cr_expect(edit.session == a && edit.format == 1);
+    cr_expect(slice_equal(edit.update, bytes("abc")));
+
+    PEER_SEND(room, room_update, .seq = 7, .session = a, .update = bytes("abc"));
+    client_expect(reader, 2, UPDATE, 6);
+    PEER_SEND(room, room_applied, .session = a, .op = edit.op, .seq = 7);
+    PEER_SEND(room, room_stored, .stored_seq = 6);
+    cr_expect(peer_is_quiet(author), "an edit that is not stored is not acknowledged");
+    PEER_SEND(room, room_stored, .stored_seq = 7);
+    client_expect(author, 2, UPDATE, 6);
+    cr_expect(peer_is_quiet(reader));
+
+    client_send(author, 2, UPDATE, 6);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, again)
+    PEER_SEND(room, room_applied, .session = a, .op = again.op, .seq = 7);
+    client_expect(author, 2, UPDATE, 6);
+    client_send(author, BIN("\0\1\2\0\0"));
+    cr_expect(peer_is_quiet(room), "an update of nothing stays here");
+}
+
+Test(rooms, a_lost_room_is_asked_for_again_with_all_that_was_not_answered)
+{
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    client_send(client, BIN("\1\7\1\5\1\3{ }"));
+    PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, presence)
+    client_send(client, 2, UPDATE, 6);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, first)
+    PEER_SEND(room, room_applied, .session = session, .op = first.op, .seq = 8);
+    PEER_SEND(room, room_update, .seq = 9, .session = 1, .update = bytes("x"));
+    client_expect(client, BIN("\0\2\1x"));
+    client_send(client, BIN("\0\2\3def"));
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, second)
+    client_send(client, BIN("\0\0\1\0"));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
+    (void)close(room);
+
+    room = roomd_open_room(&g, "r", 9);
+    cr_expect(room_expect_join(room, 1) == session);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, second_again)
+    cr_expect(second_again.op == second.op && slice_equal(second_again.update, bytes("def")));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync_again)
+    cr_expect(sync_again.op == sync.op);
+    PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, presence_again)
+    cr_expect(slice_equal(presence_again.awareness, presence.awareness));
+    PEER_SEND(room, room_applied, .session = session, .op = second.op, .seq = 10);
+    PEER_SEND(room, room_stored, .stored_seq = 10);
+    client_expect(client, 2, UPDATE, 6);
+    client_expect(client, BIN("\0\2\3def"));
+}
+
+/* Each row is one message that no room sends. */
+Test(rooms, a_room_that_sends_nonsense_loses_the_link_and_nothing_else)
+{
+    static const char *const nonsense[] = {"\1\0\0\0\xc0", "\3\0\0\0\x92\x3d\1", "\2\0\0\0\x91\1",
+                                           "\3\0\0\0\x92\x2c\1"};
+    static const size_t lens[] = {5, 7, 6, 7};
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        client_write(room, nonsense[i], lens[i]);
+        cr_expect(peer_has_ended(room));
+        (void)close(room);
+        room = roomd_open_room(&g, "r", -1);
+        cr_expect(room_expect_join(room, 1) == session);
+    }
+    /* Sessions that are not here, and answers to what was not asked, are late and no nonsense. */
+    PEER_SEND(room, room_applied, .session = session + 1, .op = 1, .seq = 1);
+    PEER_SEND(room, room_applied, .session = session, .op = 999, .seq = 1);
+    PEER_SEND(room, room_sync, .session = session, .op = 999, .seq = 1);
+    PEER_SEND(room, room_update, .seq = 2, .update = bytes("x"));
+    client_expect(client, BIN("\0\2\1x"));
+}
+
+Test(rooms, a_room_that_is_lost_again_and_again_is_refused)
+{
+    int client = client_open(&g, "/yjs/r");
+
+    for (unsigned i = 0; i <= ROOM_LOSSES_MAX; i++)
+        (void)close(roomd_open_room(&g, "r", -1));
+    client_expect_close(client, 1013);
+}
+
+Test(rooms, a_refused_room_closes_its_clients)
+{
+    int yjs = client_open(&g, "/yjs/r");
+    PEER_EXPECT(g.roomd, room_open, ROOM_OPEN, asked)
+    int json = client_open(&g, "/rooms/r/ws");
+    struct blob *hello CLEANUP_BLOB = NULL;
+    cr_expect(client_receive(json, &hello) == 1);
+    PEER_SEND(g.roomd, room_refused, .request = asked.request, .refusal = REFUSAL_LOAD_FAILED);
+    client_expect_close(yjs, 1013);
+    client_expect(json, TEXT("{\"t\":\"error\",\"code\":\"load_failed\",\"message\":"
+                             "\"the room cannot be loaded, try again later\"}"));
+    client_expect_close(json, 1013);
+    int again = client_open(&g, "/yjs/r");
+    PEER_EXPECT(g.roomd, room_open, ROOM_OPEN, asked_again)
+    cr_expect(asked_again.request != asked.request);
+    (void)again;
+}
+
+Test(rooms, an_edit_outlives_its_client)
+{
+    int client = client_open(&g, "/yjs/r");
+    client_send(client, 2, UPDATE, 6);
+    client_send(client, 8, "\3\xe8", 2);
+    client_expect_close(client, 1000);
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
+    cr_expect(peer_is_quiet(room), "it waits for the answer");
+    PEER_SEND(room, room_applied, .session = session, .op = edit.op, .seq = 1);
+    PEER_EXPECT(room, session_leave, SESSION_LEAVE, leave)
+    cr_expect(leave.session == session);
+    cr_expect(peer_has_ended(room));
+}
+
+Test(rooms, a_room_that_opens_for_nobody_is_let_go)
+{
+    int pair[2];
+    int client = client_open(&g, "/yjs/r");
+    PEER_EXPECT(g.roomd, room_open, ROOM_OPEN, asked)
+    client_send(client, 8, "\3\xe8", 2);
+    client_expect_close(client, 1000);
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    peer_send_fd(g.roomd, proto_encode_room_opened(&(struct msg_room_opened){asked.request}),
+                 pair[1]);
+    cr_expect(peer_has_ended(pair[0]));
+}
+
+Test(rooms, roomd_may_go_away)
+{
+    int client = client_open(&g, "/yjs/open");
+    int room = roomd_open_room(&g, "open", -1);
+    (void)room_expect_join(room, 1);
+    int waiting = client_open(&g, "/yjs/waiting");
+    PEER_EXPECT(g.roomd, room_open, ROOM_OPEN, asked)
+    (void)close(g.roomd);
+    harness_accept_roomd(&g);
+    int other = roomd_open_room(&g, "waiting", -1);
+    (void)room_expect_join(other, 1);
+    PEER_SEND(room, room_update, .seq = 2, .update = bytes("x"));
+    client_expect(client, BIN("\0\2\1x"));
+    PEER_SEND(other, room_update, .seq = 2, .update = bytes("y"));
+    client_expect(waiting, BIN("\0\2\1y"));
+}
+
+Test(rooms, rejected_messages_close_a_yjs_client)
+{
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    client_send(client, 2, UPDATE, 6);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
+    PEER_SEND(room, room_rejected, .session = session, .op = edit.op,
+              .refusal = REFUSAL_BAD_UPDATE);
+    client_expect_close(client, 1007);
+}
+
+/* Payloads of /yjs that the gateway itself refuses. */
+Test(rooms, malformed_frames_of_a_yjs_client)
+{
+    static const struct {
+        uint8_t opcode;
+        const char *payload;
+        size_t len;
+        unsigned close;
+    } rows[] = {
+        {1, "text", 4, 1003},      {2, "\0", 1, 1007},       {2, "\0\7", 2, 1007},
+        {2, "\0\2\x09x", 4, 1007}, {2, "\1\2\1\5", 4, 1007}, {2, "\1\6\1\5\1\2{{", 8, 1007},
+        {8, "\3\xed", 2, 1002},
+    };
+
+    int first = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    (void)room_expect_join(room, 1);
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        int client = client_open(&g, "/yjs/r");
+        client_send(client, rows[i].opcode, rows[i].payload, rows[i].len);
+        client_expect_close(client, rows[i].close);
+        (void)close(client);
+    }
+    char many[4 * 1025];
+    for (size_t i = 0; i < 1025; i++)
+        memcpy(many + 4 * i, "\0\0\1\0", 4);
+    int client = client_open(&g, "/yjs/r");
+    client_send(client, 2, many, sizeof(many));
+    client_expect_close(client, 1008);
+    (void)first;
+}
+
+Test(rooms, one_question_at_a_time_and_the_latest_next)
+{
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    client_send(client, BIN("\0\0\1A"));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, first)
+    client_send(client, BIN("\0\0\1B\0\0\1C"));
+    cr_expect(peer_is_quiet(room));
+    PEER_SEND(room, room_sync, .session = session, .op = first.op, .update = bytes("u"));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, last)
+    cr_expect(slice_equal(last.state_vector, bytes("C")));
+    cr_expect(peer_is_quiet(room));
+}
+
+/* ---- limits ---- */
+
+Test(rooms, a_client_whose_edits_are_not_answered_is_not_read)
+{
+    static const size_t size = 1 << 20;
+    int client = client_open(&g, "/yjs/r");
+    uint8_t *edit = calloc(1, size + 16);
+    struct pollfd p = {.fd = client, .events = POLLOUT};
+    size_t sent = 0;
+
+    memcpy(edit, "\x82\xff\0\0\0\0\0\x10\0\0\0\0\0\0\0\2\xfb\xff\x3f", 19);
+    cr_assert(setsockopt(client, SOL_SOCKET, SO_SNDBUF, &(int){65536}, sizeof(int)) == 0);
+    /* A frame of 1 MiB: 14 bytes of header, 5 of message header, and the rest an edit. */
+    while (sent < 64 * size && poll(&p, 1, 1000) > 0) {
+        size_t at = sent % (size + 14);
+        ssize_t n = send(client, edit + at, size + 14 - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0)
+            sent += (size_t)n;
+        else
+            break;
+    }
+    cr_expect(sent > SESSION_UNANSWERED_MAX / 2 && sent < 48 * size, "%zu bytes were read", sent);
+    free(edit);
+}
+
+Test(rooms, a_client_that_does_not_read_is_closed)
+{
+    static const size_t size = 1 << 20;
+    int slow = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    struct blob *body CLEANUP_BLOB = blob_new(size);
+    bool is_open = true;
+
+    memset(body->data, 1, size);
+    /* It was the only client: the link ends with it, at the latest after 40 MiB. */
+    for (uint64_t seq = 1; is_open && seq <= 40; seq++) {
+        struct msg_room_update m = {.seq = seq, .update = blob_slice(body)};
+        is_open = peer_try_send(room, proto_encode_room_update(&m));
+    }
+    PEER_EXPECT(room, session_leave, SESSION_LEAVE, leave)
+    cr_expect(leave.session == session);
+    client_expect_close(slow, 1013);
+}
+
+Test(rooms, one_large_document_may_wait_for_a_slow_client)
+{
+    static const size_t size = 40 << 20;
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    struct blob *body CLEANUP_BLOB = blob_new(size);
+
+    memset(body->data, 1, size);
+    client_send(client, BIN("\0\0\1\0"));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
+    PEER_SEND(room, room_sync, .session = session, .op = sync.op, .update = blob_slice(body),
+              .state_vector = bytes("sv"));
+    for (uint64_t seq = 1; seq <= 5; seq++)
+        PEER_SEND(room, room_update, .seq = seq, .update = slice_of(body->data, 1 << 20));
+    struct blob *got CLEANUP_BLOB = NULL;
+    cr_expect(client_receive(client, &got) == 2 && got->len > size);
+    client_expect(client, BIN("\0\0\2sv"));
+    for (int i = 0; i < 5; i++) {
+        blob_unref(got);
+        cr_expect(client_receive(client, &got) == 2);
+    }
+}
+
+Test(rooms, a_store_that_is_down_for_long_costs_one_document)
+{
+    static const size_t size = 1 << 20;
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    uint8_t *edit = calloc(1, size);
+    uint64_t seq = 0;
+
+    memcpy(edit, "\0\2\xfb\xff\x3f", 5);
+    for (; seq < 12; seq++) {
+        client_send(client, 2, edit, size);
+        PEER_EXPECT(room, session_update, SESSION_UPDATE, m)
+        PEER_SEND(room, room_applied, .session = session, .op = m.op, .seq = seq + 1);
+    }
+    PEER_SEND(room, room_stored, .stored_seq = seq);
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, whole)
+    cr_expect(slice_equal(whole.state_vector, slice_of("\0", 1)));
+    PEER_SEND(room, room_sync, .session = session, .op = whole.op, .seq = seq,
+              .update = bytes("all"), .state_vector = bytes("sv"));
+    struct blob *got CLEANUP_BLOB = NULL;
+    do { /* the edits after the last that was forgotten come one by one */
+        blob_unref(got);
+        got = NULL;
+        cr_assert(client_receive(client, &got) == 2);
+    } while (got->len == size);
+    cr_expect(slice_equal(blob_slice(got), slice_of("\0\1\3all", 6)));
+    cr_expect(peer_is_quiet(client), "no question of ours follows");
+    free(edit);
+}
+
+Test(rooms, pings_without_reading_do_not_pile_up)
+{
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    (void)room_expect_join(room, 1);
+    for (char i = 'a'; i <= 'j'; i++)
+        client_send(client, 9, &i, 1);
+    for (char i = 'a'; i <= 'j'; i++)
+        client_expect(client, 10, &i, 1);
+}
+
+/* ---- JSON ---- */
+
+/* A JSON client that has its document; `*ret_session` is its number. */
+static int join_json(int *room, uint64_t *ret_session)
+{
+    int client = client_open(&g, "/rooms/r/ws");
+    struct blob *hello CLEANUP_BLOB = NULL;
+
+    cr_assert(client_receive(client, &hello) == 1);
+    cr_expect(strstr((const char *)hello->data, "{\"t\":\"hello\",\"room\":\"r\","));
+    if (*room < 0)
+        *room = roomd_open_room(&g, "r", -1);
+    *ret_session = room_expect_join(*room, 2);
+    PEER_EXPECT(*room, session_sync, SESSION_SYNC, sync)
+    PEER_SEND(*room, room_update, .seq = 1, .update = bytes("x"), .update_v2 = bytes("x"));
+    PEER_SEND(*room, room_sync, .session = *ret_session, .op = sync.op, .seq = 1,
+              .update = slice_of("\1\2\3", 3), .state_vector = slice_of("\0", 1));
+    return client;
+}
+
+Test(rooms, a_json_client)
+{
+    int room = -1;
+    uint64_t a;
+    int client = join_json(&room, &a);
+    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
+    client_send(client, TEXT("{\"t\":\"op\",\"seq\":41,\"data\":{\"update\":\"AQID\"}}"));
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
+    cr_expect(edit.format == 2 && slice_equal(edit.update, slice_of("\1\2\3", 3)));
+    PEER_SEND(room, room_update, .seq = 2, .session = a, .update = bytes("x"),
+              .update_v2 = bytes("x"));
+    PEER_SEND(room, room_applied, .session = a, .op = edit.op, .seq = 2);
+    cr_expect(peer_is_quiet(client));
+    PEER_SEND(room, room_stored, .stored_seq = 2);
+    client_expect(client, TEXT("{\"t\":\"ack\",\"seq\":41}"));
+    PEER_SEND(room, room_update, .seq = 3, .session = 1, .update = bytes("x"),
+              .update_v2 = slice_of("\1", 1));
+    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":3,\"data\":{\"update\":\"AQ==\"}}"));
+    PEER_SEND(room, room_rejected, .session = a, .op = 77, .refusal = REFUSAL_OVER_LIMIT);
+    client_expect(client, TEXT("{\"t\":\"error\",\"code\":\"over_limit\",\"message\":"
+                               "\"the update is over a limit of the room\"}"));
+    client_send(client, BIN("x"));
+    client_expect_close(client, 1003);
+}
+
+Test(rooms, json_presence)
+{
+    int room = -1;
+    uint64_t session;
+    int client = join_json(&room, &session);
+    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
+    client_send(client, TEXT("{\"t\":\"presence\",\"client\":5,\"user\":\"k\"}"));
+    PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, m)
+    cr_expect(m.awareness.len == 2 + 5 + 1 + 12);
+    cr_expect(memcmp(m.awareness.data, "\1\5", 2) == 0);
+    cr_expect(memcmp(m.awareness.data + 7, "\x0c{\"user\":\"k\"}", 13) == 0);
+    client_send(client, TEXT("{\"t\":\"presence\",\"client\":6}"));
+    client_expect(client, TEXT("{\"t\":\"error\",\"code\":\"bad_message\",\"message\":"
+                               "\"the message does not decode\"}"));
+    PEER_SEND(room, room_awareness, .except = session, .awareness = bytes("\1\7\1\2{}"));
+    PEER_SEND(room, room_awareness, .awareness = slice_of("\1\x08\1\2{}", 6));
+    client_expect(client, TEXT("{\"t\":\"presence\",\"client\":8}"));
+}
+
+Test(rooms, a_json_client_gets_all_when_an_edit_came_without_v2)
+{
+    int room = -1;
+    uint64_t session;
+    int client = join_json(&room, &session);
+    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
+    PEER_SEND(room, room_update, .seq = 2, .update = bytes("x"));
+    PEER_SEND(room, room_update, .seq = 3, .update = bytes("x"));
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, first)
+    PEER_SEND(room, room_sync, .session = session, .op = first.op, .seq = 3,
+              .update = slice_of("\1", 1));
+    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":3,\"data\":{\"update\":\"AQ==\"}}"));
+}
+
+Test(rooms, a_join_that_the_room_refuses_closes_the_client)
+{
+    int room = -1;
+    uint64_t session;
+    int client = join_json(&room, &session);
+    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
+    PEER_SEND(room, room_rejected, .session = session, .op = 0, .refusal = REFUSAL_TOO_MANY);
+    client_expect(client, TEXT("{\"t\":\"error\",\"code\":\"too_many\",\"message\":"
+                               "\"too many at once\"}"));
+    client_expect_close(client, 1008);
+}
