@@ -1,0 +1,404 @@
+#include "roomd/awareness.h"
+
+#include "crdt/lib0.h"
+#include "roomd/table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/queue.h>
+
+/* Ids that were removed and not yet handed out as changes come on top of the bounds; this is where
+ * that ends within one turn. */
+#define ENTRIES_MAX (3 * (AWARENESS_ROOM_IDS + AWARENESS_REMEMBERED))
+
+struct entry {
+    uint64_t id;
+    uint64_t clock_in;
+    uint64_t clock_out;
+    uint64_t owner;      /* a session; the last one if the state is gone */
+    uint64_t renewed_ms; /* present: when it last came */
+    uint64_t removed_at; /* absent: the moment, see awareness.moment */
+    uint8_t *state;      /* JSON, not looked into; NULL: absent */
+    uint32_t state_len;
+    bool is_changed;
+    TAILQ_ENTRY(entry) by_age; /* in `present` or `absent` */
+    TAILQ_ENTRY(entry) of_holder;
+    TAILQ_ENTRY(entry) changed;
+    UT_hash_handle hh;
+};
+
+TAILQ_HEAD(entry_list, entry);
+
+struct holder {
+    uint64_t session;
+    uint64_t joined_at; /* see awareness.moment */
+    struct entry_list ids;
+    uint32_t count;
+    UT_hash_handle hh;
+};
+
+struct awareness {
+    uint64_t first_clock;
+    uint64_t moment; /* counts joins and removals: which came first? */
+    struct entry *entries;
+    struct holder *holders;
+    struct entry_list present; /* by renewal, oldest first */
+    struct entry_list absent;  /* by removal, oldest first */
+    struct entry_list changed;
+    uint32_t present_count;
+    uint32_t absent_count;
+    uint32_t changed_count;
+};
+
+/* One entry of an update, as it came. */
+struct claim {
+    uint64_t id;
+    uint64_t clock;
+    struct crdt_slice state;
+    bool is_null;
+};
+
+struct awareness *awareness_new(uint64_t first_clock)
+{
+    struct awareness *a = xcalloc(1, sizeof(*a));
+
+    a->first_clock = first_clock < AWARENESS_CLOCK_MAX ? first_clock : 0;
+    TAILQ_INIT(&a->present);
+    TAILQ_INIT(&a->absent);
+    TAILQ_INIT(&a->changed);
+    return a;
+}
+
+void awareness_free(struct awareness *a)
+{
+    struct entry *e, *next_entry;
+    struct holder *h, *next_holder;
+
+    if (!a)
+        return;
+    HASH_ITER (hh, a->entries, e, next_entry) {
+        HASH_DEL(a->entries, e);
+        free(e->state);
+        free(e);
+    }
+    HASH_ITER (hh, a->holders, h, next_holder) {
+        HASH_DEL(a->holders, h);
+        free(h);
+    }
+    free(a);
+}
+
+static struct entry *find_entry(const struct awareness *a, uint64_t id)
+{
+    struct entry *e;
+
+    TABLE_FIND_U64(a->entries, id, e);
+    return e;
+}
+
+static struct holder *find_holder(const struct awareness *a, uint64_t session)
+{
+    struct holder *h;
+
+    TABLE_FIND_U64(a->holders, session, h);
+    return h;
+}
+
+uint32_t awareness_count(const struct awareness *a)
+{
+    return a->present_count;
+}
+
+/* ---- changes ---- */
+
+static void mark_changed(struct awareness *a, struct entry *e)
+{
+    e->clock_out = e->clock_out < AWARENESS_CLOCK_MAX ? e->clock_out + 1 : AWARENESS_CLOCK_MAX;
+    if (e->clock_out < e->clock_in)
+        e->clock_out = e->clock_in;
+    if (e->is_changed)
+        return;
+    e->is_changed = true;
+    TAILQ_INSERT_TAIL(&a->changed, e, changed);
+    a->changed_count++;
+}
+
+static void remove_state(struct awareness *a, struct entry *e)
+{
+    struct holder *h = find_holder(a, e->owner);
+
+    assert(e->state && h);
+    free(e->state);
+    e->state = NULL;
+    e->state_len = 0;
+    e->removed_at = ++a->moment;
+    TAILQ_REMOVE(&h->ids, e, of_holder);
+    h->count--;
+    TAILQ_REMOVE(&a->present, e, by_age);
+    a->present_count--;
+    TAILQ_INSERT_TAIL(&a->absent, e, by_age);
+    a->absent_count++;
+    mark_changed(a, e);
+}
+
+/* Makes `h` the owner of `e`, present from now on. */
+static void take_over(struct awareness *a, struct entry *e, struct holder *h)
+{
+    if (e->state) {
+        struct holder *before = find_holder(a, e->owner);
+        assert(before);
+        TAILQ_REMOVE(&before->ids, e, of_holder);
+        before->count--;
+        TAILQ_REMOVE(&a->present, e, by_age);
+        a->present_count--;
+    } else {
+        TAILQ_REMOVE(&a->absent, e, by_age);
+        a->absent_count--;
+    }
+    e->owner = h->session;
+    TAILQ_INSERT_TAIL(&h->ids, e, of_holder);
+    h->count++;
+    TAILQ_INSERT_TAIL(&a->present, e, by_age);
+    a->present_count++;
+}
+
+static void set_state(struct awareness *a, struct holder *h, const struct claim *c, uint64_t now_ms)
+{
+    struct entry *e = find_entry(a, c->id);
+
+    if (!e) {
+        e = xcalloc(1, sizeof(*e));
+        e->id = c->id;
+        e->clock_out = a->first_clock;
+        TAILQ_INSERT_TAIL(&a->absent, e, by_age);
+        a->absent_count++;
+        TABLE_ADD_U64(a->entries, id, e);
+    }
+    take_over(a, e, h);
+    free(e->state);
+    e->state = xmalloc(c->state.len + 1); /* never NULL, not even for an empty state */
+    memcpy(e->state, c->state.data, c->state.len);
+    e->state_len = (uint32_t)c->state.len;
+    e->renewed_ms = now_ms;
+    e->clock_in = c->clock;
+    mark_changed(a, e);
+}
+
+/* ---- updates ---- */
+
+static struct claim read_claim(struct lib0_reader *r)
+{
+    struct claim c = {.id = lib0_read_uint(r), .clock = lib0_read_uint(r)};
+
+    /* Browsers refuse to decode strings that are no UTF-8. */
+    c.state = lib0_read_string(r);
+    c.is_null = c.state.len == 4 && memcmp(c.state.data, "null", 4) == 0;
+    if (c.clock > AWARENESS_CLOCK_MAX)
+        lib0_fail(r);
+    return c;
+}
+
+static bool is_news(const struct entry *e, const struct holder *h, const struct claim *c)
+{
+    if (!e)
+        return !c->is_null;
+    if (e->state && e->owner == h->session)
+        return c->clock > e->clock_in || (c->clock == e->clock_in && c->is_null);
+    /* A client that no longer hears of another reports it as gone; only its own session or the
+     * room's own clock may say so. */
+    if (c->is_null)
+        return false;
+    if (c->clock > (e->owner == h->session ? e->clock_in : e->clock_out))
+        return true;
+    /* What was gone before this session joined was never sent to it: no echo, whatever its clock.
+     */
+    return !e->state && e->removed_at < h->joined_at;
+}
+
+/* Decodes everything and checks it against the limits, before anything is changed. */
+static int check_update(const struct awareness *a, const struct holder *h, struct slice update)
+{
+    struct lib0_reader r;
+    uint32_t claimed = 0;
+
+    lib0_reader_init(&r, update.data, update.len);
+    uint64_t count = lib0_read_uint(&r);
+    for (uint64_t i = 0; i < count && !r.has_failed; i++) {
+        struct claim c = read_claim(&r);
+        struct entry *e = r.has_failed ? NULL : find_entry(a, c.id);
+        if (c.state.len > AWARENESS_STATE_MAX)
+            return -E2BIG;
+        if (r.has_failed || c.is_null || !is_news(e, h, &c))
+            continue;
+        if (!e || !e->state || e->owner != h->session)
+            claimed++;
+        if (h->count + claimed > AWARENESS_SESSION_IDS)
+            return -E2BIG;
+    }
+    if (r.has_failed || lib0_remaining(&r) > 0)
+        return -EBADMSG;
+    if (a->present_count + claimed > AWARENESS_ROOM_IDS ||
+        HASH_COUNT(a->entries) + claimed > ENTRIES_MAX)
+        return -E2BIG;
+    return 0;
+}
+
+int awareness_apply(struct awareness *a, uint64_t session, struct slice update, uint64_t now_ms)
+{
+    struct holder *h = find_holder(a, session);
+    struct lib0_reader r;
+
+    assert(h);
+    int error = check_update(a, h, update);
+    if (error < 0)
+        return error;
+    lib0_reader_init(&r, update.data, update.len);
+    uint64_t count = lib0_read_uint(&r);
+    for (uint64_t i = 0; i < count; i++) {
+        struct claim c = read_claim(&r);
+        struct entry *e = find_entry(a, c.id);
+        if (!is_news(e, h, &c))
+            continue;
+        if (!c.is_null) {
+            set_state(a, h, &c, now_ms);
+            continue;
+        }
+        e->clock_in = c.clock;
+        remove_state(a, e);
+    }
+    return 0;
+}
+
+/* ---- sessions and time ---- */
+
+void awareness_join(struct awareness *a, uint64_t session)
+{
+    struct holder *h = find_holder(a, session);
+
+    if (!h) {
+        h = xcalloc(1, sizeof(*h));
+        h->session = session;
+        TAILQ_INIT(&h->ids);
+        TABLE_ADD_U64(a->holders, session, h);
+    }
+    h->joined_at = ++a->moment;
+}
+
+void awareness_leave(struct awareness *a, uint64_t session)
+{
+    struct holder *h = find_holder(a, session);
+    struct entry *e;
+
+    if (!h)
+        return;
+    while ((e = TAILQ_FIRST(&h->ids)))
+        remove_state(a, e);
+    HASH_DEL(a->holders, h);
+    free(h);
+}
+
+void awareness_sweep(struct awareness *a, uint64_t now_ms)
+{
+    struct entry *e;
+
+    while ((e = TAILQ_FIRST(&a->present)) && now_ms >= e->renewed_ms + AWARENESS_EXPIRY_MS)
+        remove_state(a, e);
+}
+
+/* ---- output ---- */
+
+static void write_uint(struct buffer *out, uint64_t value)
+{
+    uint8_t bytes[10];
+    size_t n = 0;
+
+    while (value >= 0x80) {
+        bytes[n++] = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    bytes[n++] = (uint8_t)value;
+    buffer_append(out, bytes, n);
+}
+
+static void write_entry(struct buffer *out, const struct entry *e)
+{
+    write_uint(out, e->id);
+    write_uint(out, e->clock_out);
+    write_uint(out, e->state ? e->state_len : 4);
+    buffer_append(out, e->state ? (const void *)e->state : "null", e->state ? e->state_len : 4);
+}
+
+uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct buffer *out)
+{
+    const struct holder *h = find_holder(a, session);
+    uint32_t count = a->present_count - (h ? h->count : 0);
+    const struct entry *e;
+
+    if (count == 0)
+        return 0;
+    write_uint(out, count);
+    TAILQ_FOREACH (e, &a->present, by_age) {
+        if (e->owner != session)
+            write_entry(out, e);
+    }
+    return count;
+}
+
+/* Forgets the removed ids that nobody needs to hear of any more, oldest first. */
+static void forget_oldest(struct awareness *a)
+{
+    struct entry *e;
+
+    while (a->absent_count > AWARENESS_REMEMBERED) {
+        e = TAILQ_FIRST(&a->absent);
+        assert(!e->is_changed);
+        TAILQ_REMOVE(&a->absent, e, by_age);
+        a->absent_count--;
+        HASH_DEL(a->entries, e);
+        free(e);
+    }
+}
+
+struct change {
+    uint64_t except;
+    const struct entry *entry;
+};
+
+static int compare_changes(const void *x, const void *y)
+{
+    const struct change *a = x;
+    const struct change *b = y;
+
+    return (a->except > b->except) - (a->except < b->except);
+}
+
+void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *ctx)
+{
+    uint32_t count = a->changed_count;
+    struct buffer update = {0};
+    uint32_t n = 0;
+    struct entry *e;
+
+    if (count == 0)
+        return;
+    struct change *changes = xcalloc(count, sizeof(*changes));
+    while ((e = TAILQ_FIRST(&a->changed))) {
+        TAILQ_REMOVE(&a->changed, e, changed);
+        e->is_changed = false;
+        changes[n++] = (struct change){find_holder(a, e->owner) ? e->owner : 0, e};
+    }
+    a->changed_count = 0;
+    qsort(changes, n, sizeof(*changes), compare_changes);
+    for (uint32_t first = 0, end; first < n; first = end) {
+        for (end = first + 1; end < n && changes[end].except == changes[first].except;)
+            end++;
+        update.len = 0;
+        write_uint(&update, end - first);
+        for (uint32_t i = first; i < end; i++)
+            write_entry(&update, changes[i].entry);
+        fn(ctx, changes[first].except, buffer_slice(&update));
+    }
+    buffer_done(&update);
+    free(changes);
+    forget_oldest(a);
+}

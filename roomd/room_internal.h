@@ -1,0 +1,129 @@
+/*
+ * The inside of a room process, shared by room.c, room_turn.c, link.c, session.c and store_link.c.
+ * room.c owns the life of the room, room_turn.c the work at the end of a turn, the others one kind
+ * of peer each.
+ */
+#pragma once
+
+#include "common/ipc.h"
+#include "proto/proto.h"
+#include "proto/refusal.h"
+#include "roomd/awareness.h"
+#include "roomd/document.h"
+#include "roomd/room.h"
+#include "roomd/session.h"
+
+#include <sys/queue.h>
+
+/* WAITING for a connection to the store -> LOADING -> READY -> ENDING; back to WAITING if the
+ * connection is lost on the way, from anywhere to ENDING when the room cannot be. Once READY the
+ * room stays so, with or without the store. While ENDING what still comes in this turn is ignored.
+ */
+enum room_state {
+    ROOM_WAITING,
+    ROOM_LOADING,
+    ROOM_READY,
+    ROOM_ENDING,
+};
+
+/* A link is NEW until its gateway has said what it has seen; only then edits are sent to it. */
+enum link_state {
+    LINK_NEW,
+    LINK_OPEN,
+};
+
+struct link {
+    struct room *room;
+    struct ipc *ipc;
+    enum link_state state;
+    bool is_paused;  /* its output queue is long: nothing is read from it */
+    bool is_overrun; /* too long: it is closed at the end of the turn */
+    uint32_t v2_sessions;
+    struct session_list sessions;
+    TAILQ_ENTRY(link) links;
+};
+
+TAILQ_HEAD(link_list, link);
+
+/* The answer to a client's edit, held until the batch is in the segment. */
+struct answer {
+    struct link *link; /* NULL: gone meanwhile */
+    uint64_t session;
+    uint64_t op;
+    uint64_t seq;
+    uint32_t refusal; /* 0: applied at `seq` */
+};
+
+struct store_link {
+    struct ipc *ipc;        /* NULL: none */
+    uint64_t announced_seq; /* the last STORE_DIRTY */
+};
+
+struct room {
+    struct loop *loop;
+    struct ipc *control;
+    struct document *document;
+    struct awareness *awareness;
+    struct session_table sessions;
+    struct link_list links;
+    struct store_link store;
+    struct event *wake; /* ends a turn when time has something to do */
+    enum room_state state;
+    uint32_t links_received;
+
+    struct answer *answers;
+    size_t answer_count;
+    size_t answer_cap;
+
+    bool has_stored_news; /* the stored sequence moved in this turn */
+    uint64_t updates;     /* accepted since the start */
+    uint64_t stats_ms;    /* when the document's statistics were taken */
+    uint64_t activity_ms; /* wall clock */
+
+    uint32_t idle_ms;
+    uint64_t unused_since_ms; /* without a link since */
+    uint64_t next_idle_ms;    /* when ROOM_IDLE may be said again */
+};
+
+/* Monotonic milliseconds at the moment: a callback must not take the last turn's time, which may be
+ * long ago. */
+uint64_t room_now_ms(void);
+
+/* ---- room.c ---- */
+
+/* The store gave all it has: creates or extends the segment, and the room is ready. */
+void room_loaded(struct room *room, uint64_t stored_seq);
+/* Tells the supervisor why this room cannot be, and ends it. Not once it is READY. */
+void room_fail(struct room *room, enum refusal refusal, enum room_exit status);
+
+/* ---- room_turn.c ---- */
+
+/* Runs at the end of every turn. */
+void room_end_turn(void *room);
+/* Writes the batch to the segment, broadcasts it and answers. May be called in the middle of a
+ * turn. */
+void room_flush(struct room *room);
+/* Queues an answer behind the batch, in the order of the messages. */
+void room_answer(struct room *room, const struct answer *answer);
+/* The refusal for an error of document.h or awareness.h. */
+enum refusal room_refusal(int error, enum refusal if_malformed);
+
+/* ---- link.c ---- */
+
+void link_open(struct room *room, int fd);
+/* Its sessions leave. The memory goes at the end of the turn. */
+void link_close(struct link *link);
+/* Takes `frame`. A link that lets too much pile up is marked. */
+void link_send(struct link *link, struct blob *frame);
+/* To every open link. */
+void links_broadcast(struct room *room, struct blob *frame);
+void links_broadcast_edit(struct room *room, const struct edit *edit);
+/* Closes those that are overrun, resumes those that have drained. */
+void links_check_queues(struct room *room);
+
+/* ---- store_link.c ---- */
+
+void store_link_attach(struct room *room, int fd);
+void store_link_close(struct room *room);
+/* Says how far the segment goes, if the store does not know. */
+void store_link_announce(struct room *room);

@@ -1,0 +1,189 @@
+#include "roomd/room_internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <time.h>
+
+#define SWEEP_MS     3000u /* as y-protocols looks for outdated states */
+#define STATS_MS     250u  /* between two looks at the document's statistics, at least */
+#define IDLE_GAP_MS  100u  /* between two ROOM_IDLE, at least */
+#define ANSWERS_KEPT 4096u /* the list is given back when it was longer */
+
+uint64_t room_now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- the batch ---- */
+
+void room_answer(struct room *room, const struct answer *answer)
+{
+    if (room->answer_count == room->answer_cap) {
+        room->answer_cap = room->answer_cap ? 2 * room->answer_cap : 64;
+        room->answers = xrealloc(room->answers, room->answer_cap * sizeof(*room->answers));
+    }
+    room->answers[room->answer_count++] = *answer;
+}
+
+enum refusal room_refusal(int error, enum refusal if_malformed)
+{
+    switch (error) {
+    case -EBADMSG:
+        return if_malformed;
+    case -E2BIG:
+        return REFUSAL_OVER_LIMIT;
+    case -ENOSPC:
+        return REFUSAL_STORAGE_FULL;
+    default:
+        return REFUSAL_UNAVAILABLE;
+    }
+}
+
+static void send_answer(const struct answer *a)
+{
+    if (a->refusal) {
+        struct msg_room_rejected m = {.session = a->session, .op = a->op, .refusal = a->refusal};
+        link_send(a->link, proto_encode_room_rejected(&m));
+    } else {
+        struct msg_room_applied m = {.session = a->session, .op = a->op, .seq = a->seq};
+        link_send(a->link, proto_encode_room_applied(&m));
+    }
+}
+
+static void send_answers(struct room *room)
+{
+    for (size_t i = 0; i < room->answer_count; i++) {
+        if (room->answers[i].link)
+            send_answer(&room->answers[i]);
+    }
+    room->answer_count = 0;
+    if (room->answer_cap > ANSWERS_KEPT) {
+        free(room->answers);
+        room->answers = NULL;
+        room->answer_cap = 0;
+    }
+}
+
+void room_flush(struct room *room)
+{
+    const struct edit *edits;
+    size_t count = document_batch(room->document, &edits);
+    int r = document_append(room->document);
+
+    /* The document now holds what the segment does not. Starting again from the segment heals
+     * that, and the gateways send again what was not answered. */
+    if (r < 0)
+        log_fatal("the segment cannot be written: %s", strerror(-r));
+    for (size_t i = 0; i < count; i++)
+        links_broadcast_edit(room, &edits[i]);
+    room->updates += count;
+    document_clear_batch(room->document);
+    send_answers(room);
+    store_link_announce(room);
+}
+
+/* ---- the rest of a turn ---- */
+
+static void send_change(void *ctx, uint64_t except, struct slice update)
+{
+    struct msg_room_awareness m = {.except = except, .awareness = update};
+    struct blob *frame = proto_encode_room_awareness(&m);
+
+    links_broadcast(ctx, frame);
+    blob_unref(frame);
+}
+
+static void send_stored(struct room *room)
+{
+    struct msg_room_stored m = {.stored_seq = document_stored_seq(room->document)};
+
+    if (!room->has_stored_news)
+        return;
+    room->has_stored_news = false;
+    struct blob *frame = proto_encode_room_stored(&m);
+    links_broadcast(room, frame);
+    blob_unref(frame);
+}
+
+/* Returns in how many milliseconds there will be newer figures, 0: none. */
+static uint64_t publish_figures(struct room *room, uint64_t now_ms)
+{
+    struct segment_header *h = document_header(room->document);
+    const struct crdt_stats *stats = document_stats(room->document);
+    uint64_t wait_ms = 0;
+
+    if (!h)
+        return 0;
+    if (document_has_new_stats(room->document)) {
+        if (now_ms >= room->stats_ms + STATS_MS) {
+            document_take_stats(room->document);
+            room->stats_ms = now_ms;
+        } else {
+            wait_ms = room->stats_ms + STATS_MS - now_ms;
+        }
+    }
+    atomic_store_explicit(&h->clients, session_count(&room->sessions), memory_order_relaxed);
+    atomic_store_explicit(&h->updates, room->updates, memory_order_relaxed);
+    atomic_store_explicit(&h->structs, stats->structs, memory_order_relaxed);
+    atomic_store_explicit(&h->pending_bytes, stats->pending_bytes, memory_order_relaxed);
+    atomic_store_explicit(&h->last_activity_ms, room->activity_ms, memory_order_relaxed);
+    return wait_ms;
+}
+
+/* Says that the room is idle when it is. Returns in how many milliseconds to look again, 0: when
+ * something comes. */
+static uint64_t check_idle(struct room *room, uint64_t now_ms)
+{
+    uint64_t due_ms = room->unused_since_ms + room->idle_ms;
+
+    if (room->state != ROOM_READY || !TAILQ_EMPTY(&room->links) ||
+        document_stored_seq(room->document) != document_last_seq(room->document))
+        return 0;
+    due_ms = due_ms > room->next_idle_ms ? due_ms : room->next_idle_ms;
+    if (now_ms < due_ms)
+        return due_ms - now_ms;
+    uint64_t gap_ms = room->idle_ms > IDLE_GAP_MS ? room->idle_ms : IDLE_GAP_MS;
+    struct msg_room_idle m = {.links = room->links_received};
+    ipc_send_new(room->control, proto_encode_room_idle(&m));
+    room->next_idle_ms = now_ms + gap_ms;
+    return gap_ms;
+}
+
+/* The earlier of two waits, 0 meaning none. */
+static uint64_t earlier(uint64_t a_ms, uint64_t b_ms)
+{
+    if (a_ms == 0 || b_ms == 0)
+        return a_ms + b_ms;
+    return a_ms < b_ms ? a_ms : b_ms;
+}
+
+static void wake_in(struct room *room, uint64_t ms)
+{
+    struct timeval delay = {.tv_sec = (time_t)(ms / 1000),
+                            .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (ms == 0)
+        (void)event_del(room->wake);
+    else
+        (void)event_add(room->wake, &delay);
+}
+
+void room_end_turn(void *ctx)
+{
+    struct room *room = ctx;
+    uint64_t now_ms = room_now_ms();
+
+    room_flush(room);
+    /* Closing a link changes who is present. */
+    links_check_queues(room);
+    awareness_sweep(room->awareness, now_ms);
+    awareness_take_changes(room->awareness, send_change, room);
+    send_stored(room);
+    uint64_t wake_ms = publish_figures(room, now_ms);
+    wake_ms = earlier(wake_ms, check_idle(room, now_ms));
+    wake_ms = earlier(wake_ms, awareness_count(room->awareness) > 0 ? SWEEP_MS : 0);
+    wake_in(room, wake_ms);
+}

@@ -1,0 +1,115 @@
+#include "roomd/spawn.h"
+
+#include "common/ipc.h"
+#include "roomd/room.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+/* A link a gateway, the store, the segment and what the loop needs; two while something is
+ * replaced. */
+#define ROOM_FDS_MAX 512
+
+static int open_segment(const char *path, int *ret_fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd CLEANUP_FD = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+    *ret_fd = TAKE_FD(fd);
+    return 0;
+}
+
+/* Closes everything but the standard streams and two descriptors. The supervisor's event base goes
+ * with it: its epoll is shared, so nothing in it may be deleted, only let go. */
+static void close_others(int a, int b)
+{
+    unsigned low = (unsigned)(a < b ? a : b);
+    unsigned high = (unsigned)(a < b ? b : a);
+
+    if (low > 3)
+        (void)close_range(3, low - 1, 0);
+    if (high > low + 1)
+        (void)close_range(low + 1, high - 1, 0);
+    (void)close_range(high + 1, UINT_MAX, 0);
+}
+
+static void set_limit(__rlimit_resource_t resource, rlim_t limit)
+{
+    struct rlimit r = {.rlim_cur = limit, .rlim_max = limit};
+
+    if (setrlimit(resource, &r) < 0)
+        log_warn("setrlimit: %s", strerror(errno));
+}
+
+/* The supervisor decides when a room ends: a signal to the whole group or service must not. */
+static void reset_signals(const sigset_t *mask)
+{
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)signal(SIGCHLD, SIG_DFL);
+    (void)sigprocmask(SIG_SETMASK, mask, NULL);
+}
+
+static _Noreturn void run_child(const struct spawn *spawn, pid_t parent, int control_fd,
+                                int segment_fd, const sigset_t *mask)
+{
+    struct room_boot boot = {.tenant = spawn->tenant,
+                             .room = spawn->room,
+                             .control_fd = control_fd,
+                             .segment_fd = segment_fd,
+                             .idle_ms = spawn->idle_ms,
+                             .log_level = spawn->log_level};
+
+    log_init("room", spawn->log_level);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) /* it died before the line above */
+        _exit(ROOM_EXIT_FAILED);
+    (void)prctl(PR_SET_NAME, "room");
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    close_others(control_fd, segment_fd);
+    set_limit(RLIMIT_CORE, 0);
+    set_limit(RLIMIT_NOFILE, ROOM_FDS_MAX);
+    reset_signals(mask);
+    /* Not exit(): what the supervisor registered for its own end is not the room's. */
+    _exit(room_run(&boot));
+}
+
+int spawn_room(const struct spawn *spawn, struct spawned *ret_spawned)
+{
+    int segment_fd CLEANUP_FD = -1;
+    int control[2];
+    sigset_t all, before;
+
+    int r = open_segment(spawn->segment_path, &segment_fd);
+    if (r < 0)
+        return r;
+    r = ipc_pair(control);
+    if (r < 0)
+        return r;
+    pid_t parent = getpid();
+    /* A signal that came between fork and reset_signals() would run the supervisor's handler in the
+     * child, and tell the supervisor over the descriptors that both have. */
+    (void)sigfillset(&all);
+    (void)sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0)
+        run_child(spawn, parent, control[1], TAKE_FD(segment_fd), &before);
+    r = pid < 0 ? -errno : 0;
+    (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    (void)close(control[1]);
+    if (r < 0) {
+        (void)close(control[0]);
+        return r;
+    }
+    *ret_spawned = (struct spawned){.pid = pid, .control_fd = control[0]};
+    return 0;
+}
