@@ -1,0 +1,529 @@
+#include "snapshotd/follow.h"
+
+#include "common/ipc.h"
+#include "common/log.h"
+#include "proto/proto.h"
+#include "proto/refusal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <inttypes.h>
+
+#define STUCK_RETRY_MS 1000
+
+/*
+ * NEW ─STORE_OPEN─▶ OPENING ─▶ LOADING ─▶ FOLLOWING ─connection ends─▶ DRAINING ─▶ ENDING ─▶ OVER
+ *                      └────────────────────▲  │                          │ │          │
+ *                                 RESUMING ─┘◀─┴──────── store lost ──────┘◀┴──────────┘
+ * BROKEN and OVER can follow any.
+ */
+enum follow_state {
+    FOLLOW_NEW,       /* waits for the room's first message */
+    FOLLOW_OPENING,   /* asks what is stored, or waits for the store */
+    FOLLOW_LOADING,   /* what is stored is on its way to the room */
+    FOLLOW_FOLLOWING, /* answered: what it publishes is committed */
+    FOLLOW_RESUMING,  /* as OPENING, but the room was answered before */
+    FOLLOW_DRAINING,  /* the room is gone, its segment is read to the end */
+    FOLLOW_ENDING,    /* all of it was read: what is left is committed and folded */
+    FOLLOW_BROKEN,    /* nothing more is done while its connection lasts */
+    FOLLOW_OVER,
+    FOLLOW_STATE_COUNT
+};
+
+static const struct {
+    const char *name;
+    unsigned next; /* bits of the states that may come next */
+} states[FOLLOW_STATE_COUNT] = {
+#define TO(state) (1u << FOLLOW_##state)
+    [FOLLOW_NEW] = {"new", TO(OPENING) | TO(OVER)},
+    [FOLLOW_OPENING] = {"opening", TO(LOADING) | TO(FOLLOWING) | TO(BROKEN) | TO(OVER)},
+    [FOLLOW_LOADING] = {"loading", TO(FOLLOWING) | TO(BROKEN) | TO(OVER)},
+    [FOLLOW_FOLLOWING] = {"following", TO(RESUMING) | TO(DRAINING) | TO(BROKEN) | TO(OVER)},
+    [FOLLOW_RESUMING] = {"resuming", TO(FOLLOWING) | TO(DRAINING) | TO(BROKEN) | TO(OVER)},
+    [FOLLOW_DRAINING] = {"draining", TO(ENDING) | TO(RESUMING) | TO(OVER)},
+    [FOLLOW_ENDING] = {"ending", TO(RESUMING) | TO(OVER)},
+    [FOLLOW_BROKEN] = {"broken", TO(OVER)},
+    [FOLLOW_OVER] = {"over", 0},
+#undef TO
+};
+
+struct follow {
+    struct loop *loop;
+    const struct follow_settings *settings;
+    const struct follow_hooks *hooks;
+    void *ctx;
+    struct blob *name; /* tenant and room, one behind the other */
+    struct store_key key;
+    struct ipc *ipc; /* NULL: the room is gone */
+    struct event *timer;
+    struct tail *tail;
+    enum follow_state state;
+    unsigned pending; /* operations of the store under way */
+
+    bool has_segment;    /* what the room said when it opened */
+    uint64_t last_seq;   /* the same */
+    uint64_t stored_seq; /* the room was told, or may be told */
+    uint64_t updates;    /* rows that are not folded */
+    bool is_stuck;       /* the segment could not be opened; the timer tries again */
+    bool is_fold_refused;
+};
+
+/* ---- state ---- */
+
+static int name_len(const struct follow *f)
+{
+    return (int)f->key.room.len;
+}
+
+static const char *name_text(const struct follow *f)
+{
+    return (const char *)f->key.room.data;
+}
+
+static void set_state(struct follow *f, enum follow_state state)
+{
+    assert(states[f->state].next & (1u << state));
+    log_debug("room '%.*s': %s to %s", name_len(f), name_text(f), states[f->state].name,
+              states[state].name);
+    f->state = state;
+}
+
+static void arm_timer(struct follow *f, uint64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (event_add(f->timer, &tv) < 0)
+        log_panic("a timer cannot be set");
+}
+
+/* Nothing of it is under way and nothing is to be done: the end. */
+static void settle(struct follow *f)
+{
+    if (f->pending > 0)
+        return;
+    if (f->state == FOLLOW_ENDING) {
+        if (f->updates > 0 && !f->is_fold_refused) {
+            f->hooks->on_fold_due(f->ctx);
+            return;
+        }
+        set_state(f, FOLLOW_OVER);
+    }
+    if (f->state == FOLLOW_OVER) {
+        (void)event_del(f->timer);
+        f->hooks->on_over(f->ctx);
+    }
+}
+
+static void finish(struct follow *f)
+{
+    set_state(f, FOLLOW_OVER);
+    settle(f);
+}
+
+/* The room cannot be served. It is told, and ends the connection. */
+static void fail_load(struct follow *f, int error)
+{
+    struct msg_store_failed m = {.refusal = REFUSAL_LOAD_FAILED};
+
+    log_error("room '%.*s' cannot be loaded: %s", name_len(f), name_text(f), store_strerror(error));
+    set_state(f, FOLLOW_BROKEN);
+    ipc_send_new(f->ipc, proto_encode_store_failed(&m));
+}
+
+/* ---- what is stored ---- */
+
+static void count_updates(struct follow *f, const struct store_stat *stat)
+{
+    uint64_t age_ms = 0;
+
+    f->updates = stat->updates;
+    if (f->updates == 0)
+        return;
+    uint64_t now_ms = wall_now_ms();
+    if (now_ms > stat->oldest_ms)
+        age_ms = now_ms - stat->oldest_ms;
+    arm_timer(f, age_ms < f->settings->snapshot_ms ? f->settings->snapshot_ms - age_ms : 0);
+}
+
+/* What the store holds is known: the segment is read from there on. */
+static void start_following(struct follow *f, const struct store_stat *stat)
+{
+    f->stored_seq = stat->op_seq;
+    count_updates(f, stat);
+    tail_free(f->tail);
+    f->tail = tail_new(f->settings->rooms_dir, f->key, f->stored_seq);
+}
+
+static void send_stored(struct follow *f)
+{
+    struct msg_store_stored m = {.stored_seq = f->stored_seq};
+
+    if (f->ipc)
+        ipc_send_new(f->ipc, proto_encode_store_stored(&m));
+}
+
+static void loaded(struct follow *f, const struct store_stat *stat)
+{
+    struct msg_store_loaded m = {.stored_seq = stat->op_seq};
+
+    start_following(f, stat);
+    set_state(f, FOLLOW_FOLLOWING);
+    ipc_send_new(f->ipc, proto_encode_store_loaded(&m));
+    if (f->has_segment)
+        f->hooks->on_dirty(f->ctx);
+}
+
+static void resumed(struct follow *f, const struct store_stat *stat)
+{
+    if (stat->op_seq < f->stored_seq)
+        log_error("room '%.*s': the store holds %" PRIu64 " and had confirmed %" PRIu64,
+                  name_len(f), name_text(f), stat->op_seq, f->stored_seq);
+    start_following(f, stat);
+    set_state(f, f->ipc ? FOLLOW_FOLLOWING : FOLLOW_DRAINING);
+    send_stored(f);
+    f->hooks->on_dirty(f->ctx);
+}
+
+static void on_part(void *ctx, const struct store_part *part)
+{
+    struct follow *f = ctx;
+    struct msg_store_update m = {.update = part->payload};
+
+    if (f->state == FOLLOW_LOADING && part->payload.len <= PROTO_UPDATE_MAX)
+        ipc_send_new(f->ipc, proto_encode_store_update(&m));
+    else if (f->state == FOLLOW_LOADING)
+        fail_load(f, -EBADMSG); /* no room has ever published such an update */
+}
+
+static void on_loaded(void *ctx, int error, const struct store_stat *stat)
+{
+    struct follow *f = ctx;
+
+    f->pending--;
+    if (f->state != FOLLOW_LOADING)
+        settle(f);
+    else if (error == 0)
+        loaded(f, stat);
+    else if (error != -ECANCELED) /* else follow_store_lost() follows */
+        fail_load(f, error);
+}
+
+static void load(struct follow *f, struct store *store)
+{
+    static const struct store_load_handler handler = {.on_part = on_part, .on_done = on_loaded};
+
+    set_state(f, FOLLOW_LOADING);
+    f->pending++;
+    store_load(store, f->key, &handler, f);
+}
+
+static void on_stat(void *ctx, int error, const struct store_stat *stat)
+{
+    struct follow *f = ctx;
+
+    f->pending--;
+    if (f->state == FOLLOW_OVER || error == -ECANCELED) {
+        settle(f);
+    } else if (f->state == FOLLOW_RESUMING) {
+        if (error == 0) {
+            resumed(f, stat);
+            return;
+        }
+        if (f->ipc)
+            fail_load(f, error); /* it asks again over a new connection */
+        else
+            finish(f);
+    } else if (f->state == FOLLOW_OPENING) {
+        if (error < 0)
+            fail_load(f, error);
+        else if (stat->op_seq > 0 && (!f->has_segment || stat->op_seq > f->last_seq))
+            load(f, f->hooks->store(f->ctx));
+        else
+            loaded(f, stat);
+    }
+}
+
+static void ask_stat(struct follow *f, struct store *store)
+{
+    static const struct store_load_handler handler = {.on_done = on_stat};
+
+    f->pending++;
+    store_load(store, f->key, &handler, f);
+}
+
+void follow_store_up(struct follow *f)
+{
+    if (f->pending == 0 && (f->state == FOLLOW_OPENING || f->state == FOLLOW_RESUMING))
+        ask_stat(f, f->hooks->store(f->ctx));
+}
+
+void follow_store_lost(struct follow *f)
+{
+    switch (f->state) {
+    case FOLLOW_FOLLOWING:
+    case FOLLOW_DRAINING:
+    case FOLLOW_ENDING:
+        set_state(f, FOLLOW_RESUMING);
+        break;
+    case FOLLOW_OPENING:
+        /* With a segment the room goes on, and is answered when the store is back. */
+        if (!f->has_segment)
+            fail_load(f, -ECANCELED);
+        break;
+    case FOLLOW_LOADING:
+        fail_load(f, -ECANCELED);
+        break;
+    case FOLLOW_NEW:
+    case FOLLOW_RESUMING:
+    case FOLLOW_BROKEN:
+    case FOLLOW_OVER:
+    case FOLLOW_STATE_COUNT:
+        break;
+    }
+}
+
+/* ---- what is published ---- */
+
+/* The segment cannot be read. */
+static void handle_tail_error(struct follow *f, int error)
+{
+    bool is_missing = error == -ENOENT || error == -ENODATA;
+
+    if (f->state == FOLLOW_DRAINING && is_missing)
+        return;
+    if (error == -EBADMSG || f->state == FOLLOW_DRAINING) {
+        log_error("room '%.*s': its segment cannot be read: %s; nothing more of it is stored",
+                  name_len(f), name_text(f), strerror(-error));
+        return;
+    }
+    log_warn("room '%.*s': its segment cannot be opened: %s; trying again", name_len(f),
+             name_text(f), strerror(-error));
+    f->is_stuck = true;
+    arm_timer(f, STUCK_RETRY_MS);
+}
+
+bool follow_collect(struct follow *f, struct batch *batch)
+{
+    size_t before = batch_room_count(batch);
+
+    if (f->state != FOLLOW_FOLLOWING && f->state != FOLLOW_DRAINING)
+        return false;
+    int r = batch_take(batch, f->tail, f->key, f);
+    if (batch_room_count(batch) > before)
+        f->pending++;
+    if (r > 0)
+        return true;
+    if (r < 0)
+        handle_tail_error(f, r);
+    if (f->state == FOLLOW_DRAINING) {
+        set_state(f, FOLLOW_ENDING);
+        settle(f);
+    } else if (r == -EBADMSG) {
+        set_state(f, FOLLOW_BROKEN);
+    }
+    return false;
+}
+
+void follow_committed(struct follow *f, uint64_t last_seq, uint64_t records)
+{
+    f->pending--;
+    /* A room that was abandoned meanwhile has a successor that counts for itself. */
+    if (f->state != FOLLOW_OVER) {
+        f->stored_seq = last_seq;
+        if (f->updates == 0 && !f->is_stuck)
+            arm_timer(f, f->settings->snapshot_ms);
+        f->updates += records;
+        send_stored(f);
+        if (f->updates >= f->settings->snapshot_updates)
+            f->hooks->on_fold_due(f->ctx);
+    }
+    settle(f);
+}
+
+void follow_failed(struct follow *f)
+{
+    follow_store_lost(f); /* before it could count as settled */
+    f->pending--;
+    settle(f);
+}
+
+/* ---- folding ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *ctx)
+{
+    struct follow *f = ctx;
+
+    (void)fd;
+    (void)what;
+    if (f->is_stuck) {
+        f->is_stuck = false;
+        f->hooks->on_dirty(f->ctx);
+    }
+    f->hooks->on_fold_due(f->ctx);
+}
+
+bool follow_begin_fold(struct follow *f)
+{
+    if (f->updates == 0 || f->is_fold_refused ||
+        (f->state != FOLLOW_FOLLOWING && f->state != FOLLOW_ENDING))
+        return false;
+    f->pending++;
+    return true;
+}
+
+void follow_folded(struct follow *f, uint64_t updates)
+{
+    f->pending--;
+    f->updates -= updates < f->updates ? updates : f->updates;
+    if (f->updates > 0)
+        arm_timer(f, f->settings->snapshot_ms);
+    else if (!f->is_stuck)
+        (void)event_del(f->timer);
+    settle(f);
+}
+
+void follow_fold_refused(struct follow *f)
+{
+    f->pending--;
+    f->is_fold_refused = true;
+    settle(f);
+}
+
+/* ---- the connection ---- */
+
+static int handle_store_open(struct follow *f, const struct msg_store_open *m)
+{
+    if (f->state != FOLLOW_NEW)
+        return -EBADMSG;
+    struct store *store = f->hooks->store(f->ctx);
+    f->has_segment = m->has_segment;
+    f->last_seq = m->last_seq;
+    set_state(f, FOLLOW_OPENING);
+    if (store)
+        ask_stat(f, store);
+    else
+        follow_store_lost(f);
+    return 0;
+}
+
+static int handle_store_dirty(struct follow *f, const struct msg_store_dirty *m)
+{
+    (void)m; /* the segment says how far it goes */
+    if (f->state == FOLLOW_NEW)
+        return -EBADMSG;
+    if (f->state == FOLLOW_FOLLOWING)
+        f->hooks->on_dirty(f->ctx);
+    return 0; /* in other states it will be dirty, or stays broken */
+}
+
+PROTO_ROUTE_FN(store_open, struct follow, handle_store_open)
+PROTO_ROUTE_FN(store_dirty, struct follow, handle_store_dirty)
+
+static const struct proto_route routes[] = {
+    PROTO_ROUTE(store_open, STORE_OPEN),
+    PROTO_ROUTE(store_dirty, STORE_DIRTY),
+};
+
+/* The room is gone, or is treated as if. What it published is still to be stored: if it crashed it
+ * may take a while until it is back. */
+static void end_connection(struct follow *f)
+{
+    ipc_close(f->ipc);
+    f->ipc = NULL;
+    switch (f->state) {
+    case FOLLOW_FOLLOWING:
+        set_state(f, FOLLOW_DRAINING);
+        f->hooks->on_dirty(f->ctx);
+        break;
+    case FOLLOW_NEW:
+    case FOLLOW_OPENING:
+    case FOLLOW_LOADING:
+    case FOLLOW_BROKEN:
+        finish(f);
+        break;
+    case FOLLOW_RESUMING: /* goes on when the store is back */
+    case FOLLOW_DRAINING:
+    case FOLLOW_ENDING:
+    case FOLLOW_OVER:
+    case FOLLOW_STATE_COUNT:
+        break;
+    }
+}
+
+static void on_frame(void *ctx, struct slice body)
+{
+    struct follow *f = ctx;
+
+    if (proto_dispatch(routes, sizeof(routes) / sizeof(routes[0]), f, body) == 0)
+        return;
+    log_warn("room '%.*s': a message (%s) that makes no sense here", name_len(f), name_text(f),
+             proto_name(proto_code_of(body)));
+    end_connection(f);
+}
+
+static void on_end(void *ctx, int error)
+{
+    struct follow *f = ctx;
+
+    if (error == -EBADMSG)
+        log_warn("room '%.*s': bytes that are no message", name_len(f), name_text(f));
+    end_connection(f);
+}
+
+/* ---- life ---- */
+
+struct follow *follow_new(struct loop *loop, const struct follow_settings *settings,
+                          const struct follow_hooks *hooks, void *ctx, struct store_key key, int fd)
+{
+    static const struct ipc_handler handler = {.on_frame = on_frame, .on_end = on_end};
+    struct follow *f = xcalloc(1, sizeof(*f));
+
+    f->loop = loop;
+    f->settings = settings;
+    f->hooks = hooks;
+    f->ctx = ctx;
+    f->name = blob_new(key.tenant.len + key.room.len);
+    memcpy(f->name->data, key.tenant.data, key.tenant.len);
+    memcpy(f->name->data + key.tenant.len, key.room.data, key.room.len);
+    f->key = (struct store_key){
+        .tenant = slice_of(f->name->data, key.tenant.len),
+        .room = slice_of(f->name->data + key.tenant.len, key.room.len),
+    };
+    f->ipc = ipc_new(loop, fd, &handler, f);
+    f->timer = evtimer_new(loop_base(loop), on_timer, f);
+    if (!f->timer)
+        log_panic("no timer can be made");
+    return f;
+}
+
+void follow_free(struct follow *f)
+{
+    if (!f)
+        return;
+    assert(f->pending == 0);
+    ipc_close(f->ipc);
+    event_free(f->timer);
+    tail_free(f->tail);
+    blob_unref(f->name);
+    free(f);
+}
+
+struct store_key follow_key(const struct follow *f)
+{
+    return f->key;
+}
+
+void follow_abandon(struct follow *f)
+{
+    ipc_close(f->ipc);
+    f->ipc = NULL;
+    if (f->state != FOLLOW_OVER)
+        finish(f);
+}
+
+void follow_finish(struct follow *f)
+{
+    if (f->ipc)
+        end_connection(f);
+}

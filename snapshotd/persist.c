@@ -1,0 +1,444 @@
+#include "snapshotd/persist.h"
+
+#include "common/log.h"
+#include "common/names.h"
+#include "snapshotd/batch.h"
+#include "snapshotd/compact.h"
+#include "snapshotd/follow.h"
+
+#include <event2/event.h>
+#include <sys/queue.h>
+#include <time.h>
+
+#define uthash_fatal(text) log_panic("%s", text)
+#include <uthash.h>
+
+#define REOPEN_MS_MIN  100
+#define REOPEN_MS_MAX  5000
+#define FINISH_FOLD_MS 5000
+/* After a fold that took n ms there is none for n times this: acknowledgements wait while a
+ * document is folded, so that may take at most a fifth of the time. */
+#define FOLD_PAUSE 4
+
+enum persist_state {
+    PERSIST_RUNNING,
+    PERSIST_FINISHING,  /* commits and folds what is left */
+    PERSIST_COMMITTING, /* the same without folding: it has taken too long */
+};
+
+/* A followed room in the table and in the queues. */
+struct entry {
+    struct persist *persist;
+    struct follow *follow;
+    char hash[NAME_HASH_HEX + 1];
+    bool is_listed; /* in the table; not if it was replaced */
+    bool is_dirty;
+    bool is_fold_due;
+    TAILQ_ENTRY(entry) dirty;
+    TAILQ_ENTRY(entry) fold_due;
+    UT_hash_handle hh;
+};
+
+TAILQ_HEAD(entry_queue, entry);
+
+struct persist {
+    struct loop *loop;
+    persist_open_fn open;
+    void *open_ctx;
+    char *rooms_dir;
+    struct follow_settings settings;
+    enum persist_state state;
+
+    struct store *store; /* NULL while it is down */
+    int store_error;     /* it failed in this turn */
+    uint64_t reopen_ms;
+    struct event *reopen_timer;
+
+    struct entry *table;
+    struct entry_queue dirty;
+    struct entry_queue fold_due;
+    struct batch *batch;
+    bool is_committing;
+    struct entry *folding; /* NULL: none */
+    uint64_t fold_started_ms;
+    struct event *fold_pause; /* pending: no fold now */
+    struct event *finish_timer;
+    struct event *kick; /* brings another turn when work is left */
+};
+
+static uint64_t monotonic_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void arm(struct event *timer, uint64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (event_add(timer, &tv) < 0)
+        log_panic("a timer cannot be set");
+}
+
+/* ---- rooms ---- */
+
+static void unqueue(struct entry *e)
+{
+    if (e->is_dirty)
+        TAILQ_REMOVE(&e->persist->dirty, e, dirty);
+    if (e->is_fold_due)
+        TAILQ_REMOVE(&e->persist->fold_due, e, fold_due);
+    e->is_dirty = false;
+    e->is_fold_due = false;
+}
+
+static void unlist(struct entry *e)
+{
+    if (e->is_listed)
+        HASH_DEL(e->persist->table, e);
+    e->is_listed = false;
+}
+
+static struct store *current_store(void *ctx)
+{
+    struct entry *e = ctx;
+
+    return e->persist->store;
+}
+
+static void on_dirty(void *ctx)
+{
+    struct entry *e = ctx;
+
+    if (!e->is_dirty)
+        TAILQ_INSERT_TAIL(&e->persist->dirty, e, dirty);
+    e->is_dirty = true;
+}
+
+static void on_fold_due(void *ctx)
+{
+    struct entry *e = ctx;
+
+    if (!e->is_fold_due)
+        TAILQ_INSERT_TAIL(&e->persist->fold_due, e, fold_due);
+    e->is_fold_due = true;
+}
+
+static void free_entry(void *ctx)
+{
+    struct entry *e = ctx;
+
+    unqueue(e);
+    unlist(e);
+    follow_free(e->follow);
+    free(e);
+}
+
+static void on_over(void *ctx)
+{
+    struct entry *e = ctx;
+
+    unqueue(e);
+    unlist(e);
+    loop_reap(e->persist->loop, free_entry, e);
+}
+
+static const struct follow_hooks hooks = {
+    .store = current_store,
+    .on_dirty = on_dirty,
+    .on_fold_due = on_fold_due,
+    .on_over = on_over,
+};
+
+void persist_follow(struct persist *p, struct store_key key, int fd)
+{
+    struct entry *old = NULL;
+
+    if (p->state != PERSIST_RUNNING) {
+        (void)close(fd);
+        return;
+    }
+    struct entry *e = xcalloc(1, sizeof(*e));
+    e->persist = p;
+    name_hash(key.tenant, key.room, e->hash);
+    HASH_FIND(hh, p->table, e->hash, NAME_HASH_HEX, old);
+    if (old) {
+        unlist(old);
+        unqueue(old);
+        follow_abandon(old->follow);
+    }
+    e->follow = follow_new(p->loop, &p->settings, &hooks, e, key, fd);
+    e->is_listed = true;
+    HASH_ADD(hh, p->table, hash, NAME_HASH_HEX, e);
+}
+
+/* ---- the store ---- */
+
+static void open_store(struct persist *p)
+{
+    struct entry *e;
+    struct entry *next;
+    int r = p->open(p->open_ctx, &p->store);
+
+    if (r < 0) {
+        log_error("the store cannot be opened: %s; trying again in %u ms", store_strerror(r),
+                  (unsigned)p->reopen_ms);
+        arm(p->reopen_timer, p->reopen_ms);
+        p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
+        return;
+    }
+    log_info("the store is open again");
+    HASH_ITER (hh, p->table, e, next) {
+        follow_store_up(e->follow);
+    }
+}
+
+static void on_reopen(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    open_store(ctx);
+}
+
+/* It is unknown what of the last transaction is durable. Nothing is tried again: the database is
+ * opened anew, and what it then holds is where every room goes on from. */
+static void lose_store(struct persist *p)
+{
+    struct entry *e;
+    struct entry *next;
+
+    log_error("the store failed: %s; opening it again in %u ms", store_strerror(p->store_error),
+              (unsigned)p->reopen_ms);
+    p->store_error = 0;
+    store_close(p->store);
+    p->store = NULL;
+    HASH_ITER (hh, p->table, e, next) {
+        unqueue(e);
+        follow_store_lost(e->follow);
+    }
+    arm(p->reopen_timer, p->reopen_ms);
+    p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
+}
+
+/* ---- commits ---- */
+
+static void tell_committed(void *owner, uint64_t last_seq, uint64_t records)
+{
+    follow_committed(owner, last_seq, records);
+}
+
+static void tell_failed(void *owner, uint64_t last_seq, uint64_t records)
+{
+    (void)last_seq;
+    (void)records;
+    follow_failed(owner);
+}
+
+static void on_committed(void *ctx, int error)
+{
+    struct persist *p = ctx;
+
+    p->is_committing = false;
+    if (error == 0)
+        p->reopen_ms = REOPEN_MS_MIN;
+    else if (error != -ECANCELED)
+        p->store_error = error;
+    batch_each(p->batch, error == 0 ? tell_committed : tell_failed);
+    batch_clear(p->batch);
+}
+
+static void commit_dirty(struct persist *p)
+{
+    struct entry *e;
+    bool is_full = false;
+
+    while (!is_full && (e = TAILQ_FIRST(&p->dirty))) {
+        TAILQ_REMOVE(&p->dirty, e, dirty);
+        e->is_dirty = false;
+        is_full = follow_collect(e->follow, p->batch);
+        if (is_full)
+            on_dirty(e); /* behind the others */
+    }
+    if (batch_room_count(p->batch) == 0)
+        return;
+    p->is_committing = true;
+    store_append(p->store, batch_rooms(p->batch), batch_room_count(p->batch), on_committed, p);
+}
+
+/* ---- folds ---- */
+
+static void on_folded(void *ctx, const struct compact_result *result)
+{
+    struct persist *p = ctx;
+    struct follow *f = p->folding->follow;
+    struct slice name = follow_key(f).room;
+    uint64_t took_ms = monotonic_ms() - p->fold_started_ms;
+
+    p->folding = NULL;
+    if (took_ms > 0)
+        arm(p->fold_pause, took_ms * FOLD_PAUSE);
+    if (result->step == COMPACT_DONE) {
+        log_debug("room '%.*s': folded %llu updates into %zu bytes", (int)name.len, name.data,
+                  (unsigned long long)result->updates, result->state_bytes);
+        follow_folded(f, result->updates);
+    } else if (result->error == -ECANCELED) {
+        follow_failed(f);
+    } else if (result->step == COMPACT_WRITE && result->error != -ESTALE) {
+        p->store_error = result->error;
+        follow_failed(f);
+    } else {
+        log_error("room '%.*s' cannot be folded, its updates stay as they are: %s", (int)name.len,
+                  name.data,
+                  result->step == COMPACT_BUILD ? strerror(-result->error)
+                                                : store_strerror(result->error));
+        follow_fold_refused(f);
+    }
+}
+
+static void fold_one(struct persist *p)
+{
+    struct entry *e;
+
+    while ((e = TAILQ_FIRST(&p->fold_due))) {
+        TAILQ_REMOVE(&p->fold_due, e, fold_due);
+        e->is_fold_due = false;
+        if (!follow_begin_fold(e->follow))
+            continue;
+        p->folding = e;
+        p->fold_started_ms = monotonic_ms();
+        compact_start(p->store, follow_key(e->follow), on_folded, p);
+        return;
+    }
+}
+
+static bool can_fold(const struct persist *p)
+{
+    return p->state != PERSIST_COMMITTING && !p->folding && !TAILQ_EMPTY(&p->fold_due) &&
+           (p->state == PERSIST_FINISHING || !evtimer_pending(p->fold_pause, NULL));
+}
+
+/* ---- turns ---- */
+
+static bool is_finished(const struct persist *p)
+{
+    if (p->state == PERSIST_RUNNING || p->is_committing || p->folding)
+        return false;
+    if (!p->store || !p->table)
+        return true;
+    return p->state == PERSIST_COMMITTING && TAILQ_EMPTY(&p->dirty);
+}
+
+static void on_turn(void *ctx)
+{
+    struct persist *p = ctx;
+
+    if (p->store && !p->is_committing)
+        commit_dirty(p);
+    if (p->store && p->store_error == 0 && TAILQ_EMPTY(&p->dirty) && can_fold(p))
+        fold_one(p);
+    if (p->store_error < 0)
+        lose_store(p);
+    if (is_finished(p))
+        loop_stop(p->loop, 0);
+    else if (p->store && ((!p->is_committing && !TAILQ_EMPTY(&p->dirty)) || can_fold(p)))
+        event_active(p->kick, EV_TIMEOUT, 0);
+}
+
+static void on_kick(evutil_socket_t fd, short what, void *ctx)
+{
+    /* Also the end of a pause: the turn that this made is all that is wanted. */
+    (void)fd;
+    (void)what;
+    (void)ctx;
+}
+
+static void on_finish_late(evutil_socket_t fd, short what, void *ctx)
+{
+    struct persist *p = ctx;
+
+    (void)fd;
+    (void)what;
+    log_warn("folding takes too long: the rest is left to the next start");
+    p->state = PERSIST_COMMITTING;
+}
+
+void persist_finish(struct persist *p)
+{
+    struct entry *e;
+    struct entry *next;
+
+    if (p->state != PERSIST_RUNNING)
+        return;
+    p->state = PERSIST_FINISHING;
+    arm(p->finish_timer, FINISH_FOLD_MS);
+    HASH_ITER (hh, p->table, e, next) {
+        follow_finish(e->follow);
+    }
+    event_active(p->kick, EV_TIMEOUT, 0);
+}
+
+/* ---- life ---- */
+
+static struct event *new_timer(struct persist *p, event_callback_fn fn)
+{
+    struct event *e = evtimer_new(loop_base(p->loop), fn, p);
+
+    if (!e)
+        log_panic("no timer can be made");
+    return e;
+}
+
+int persist_new(struct loop *loop, const struct config *config, persist_open_fn open,
+                void *open_ctx, struct persist **ret_persist)
+{
+    struct store *store;
+    int r = open(open_ctx, &store);
+
+    if (r < 0)
+        return r;
+    struct persist *p = xcalloc(1, sizeof(*p));
+    p->loop = loop;
+    p->open = open;
+    p->open_ctx = open_ctx;
+    p->store = store;
+    p->reopen_ms = REOPEN_MS_MIN;
+    p->rooms_dir = config_rooms_dir(config);
+    p->settings = (struct follow_settings){
+        .rooms_dir = p->rooms_dir,
+        .snapshot_updates = config->snapshot_updates,
+        .snapshot_ms = config->snapshot_ms,
+    };
+    TAILQ_INIT(&p->dirty);
+    TAILQ_INIT(&p->fold_due);
+    p->batch = batch_new();
+    p->reopen_timer = new_timer(p, on_reopen);
+    p->fold_pause = new_timer(p, on_kick);
+    p->finish_timer = new_timer(p, on_finish_late);
+    p->kick = new_timer(p, on_kick);
+    loop_add_turn_hook(loop, on_turn, p);
+    *ret_persist = p;
+    return 0;
+}
+
+void persist_free(struct persist *p)
+{
+    struct entry *e;
+    struct entry *next;
+
+    if (!p)
+        return;
+    store_close(p->store);
+    p->store = NULL;
+    HASH_ITER (hh, p->table, e, next) {
+        free_entry(e);
+    }
+    event_free(p->reopen_timer);
+    event_free(p->fold_pause);
+    event_free(p->finish_timer);
+    event_free(p->kick);
+    batch_free(p->batch);
+    free(p->rooms_dir);
+    free(p);
+}
