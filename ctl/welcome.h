@@ -1,0 +1,7 @@
+/* What `concord` prints when it serves: one line for programs, then snippets to paste. */
+#pragma once
+
+#include <stdint.h>
+#include <stdio.h>
+
+void welcome_print(FILE *out, const char *host, uint32_t port);
