@@ -157,3 +157,83 @@ CRDT_WARN_UNUSED int crdt_update_state_vector(enum crdt_format format, struct cr
 CRDT_WARN_UNUSED int crdt_update_convert(enum crdt_format from, struct crdt_slice update,
                                          enum crdt_format to, const struct crdt_limits *limits,
                                          struct crdt_buf *out);
+
+/* ---- snapshots ---- */
+
+/* A version of a document: what was inserted by then (a state vector) and what of it was deleted.
+ * It has no content of its own. Formats: Yjs `Snapshot.js`. */
+struct crdt_snapshot;
+
+/* The version that the document is in, pending structs and deletes left out. */
+CRDT_WARN_UNUSED int crdt_doc_snapshot(const struct crdt_doc *doc,
+                                       struct crdt_snapshot **ret_snapshot);
+
+/* Bytes after the state vector are ignored, as Yjs does. `limits` may be NULL. */
+CRDT_WARN_UNUSED int crdt_snapshot_decode(enum crdt_format format, struct crdt_slice bytes,
+                                          const struct crdt_limits *limits,
+                                          struct crdt_snapshot **ret_snapshot);
+CRDT_WARN_UNUSED int crdt_snapshot_encode(const struct crdt_snapshot *snapshot,
+                                          enum crdt_format format, struct crdt_buf *out);
+void crdt_snapshot_free(struct crdt_snapshot *snapshot);
+
+/* Appends what makes, applied to an empty document, the version of the snapshot: what Yjs's
+ * createDocFromSnapshot() applies. `update` must hold everything from clock 0 on; best is the merge
+ * of all updates that the document has ever seen, which still has what was deleted later.
+ *   -ERANGE  the snapshot knows clocks that the update has not
+ *   -ESTALE  content that was visible in the version is in the update no longer: it was deleted
+ *            since, and collected */
+CRDT_WARN_UNUSED int crdt_update_at_snapshot(enum crdt_format format, struct crdt_slice update,
+                                             const struct crdt_snapshot *snapshot,
+                                             const struct crdt_limits *limits,
+                                             struct crdt_buf *out);
+
+/* The same from a document. A document collects what is deleted at once, so that only versions of
+ * which nothing was deleted since can be had from it: -ESTALE for the others. */
+CRDT_WARN_UNUSED int crdt_doc_at_snapshot(const struct crdt_doc *doc, enum crdt_format format,
+                                          const struct crdt_snapshot *snapshot,
+                                          struct crdt_buf *out);
+
+/* ---- positions that move with the content ---- */
+
+enum crdt_anchor {
+    CRDT_ANCHOR_ITEM = 0, /* at the unit `id` */
+    CRDT_ANCHOR_ROOT = 1, /* at the end of the root `root`; at its start if `assoc` is negative */
+    CRDT_ANCHOR_TYPE = 2, /* the same of the type in the item `id` */
+};
+
+/* Yjs's RelativePosition: in front of its anchor, or behind it if `assoc` is negative. */
+struct crdt_relative_position {
+    enum crdt_anchor anchor;
+    uint64_t client; /* of the id */
+    uint64_t clock;
+    struct crdt_slice root; /* UTF-8; borrowed */
+    int64_t assoc;
+};
+
+/* An index in a type, which is a root or the one in the item client:clock. */
+struct crdt_absolute_position {
+    bool is_root;
+    struct crdt_slice root; /* borrowed from the document, or from the relative position */
+    uint64_t client;
+    uint64_t clock;
+    uint64_t index; /* UTF-16 units and elements */
+};
+
+/* -EBADMSG. Bytes behind the position are ignored, as Yjs does. `ret_position` borrows `bytes`. */
+CRDT_WARN_UNUSED int crdt_relative_position_decode(struct crdt_slice bytes,
+                                                   struct crdt_relative_position *ret_position);
+/* -EINVAL: it is none. */
+CRDT_WARN_UNUSED int crdt_relative_position_encode(const struct crdt_relative_position *position,
+                                                   struct crdt_buf *out);
+
+/* Yjs's createRelativePositionFromTypeIndex() for a root text or list. An index beyond the end is
+ * the end. `ret_position` borrows `name`. */
+void crdt_doc_position_at(const struct crdt_doc *doc, const char *name, size_t name_len,
+                          uint64_t index, int64_t assoc,
+                          struct crdt_relative_position *ret_position);
+
+/* Yjs's createAbsolutePositionFromRelativePosition(). -ENOENT where that gives null: the anchor is
+ * not yet known, or was collected. The result is valid until the document changes. */
+CRDT_WARN_UNUSED int crdt_doc_position_resolve(const struct crdt_doc *doc,
+                                               const struct crdt_relative_position *position,
+                                               struct crdt_absolute_position *ret_position);

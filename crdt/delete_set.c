@@ -88,16 +88,79 @@ static size_t run_of_client(const struct crdt_delete_set *set, size_t from)
     return i - from;
 }
 
-void crdt_delete_set_write(const struct crdt_delete_set *set, struct crdt_writer *w)
+static uint64_t count_clients(const struct crdt_delete_set *set)
 {
     uint64_t clients = 0;
     for (size_t i = 0; i < set->len; i += run_of_client(set, i))
         clients++;
-    crdt_writer_deletes(w, clients);
+    return clients;
+}
+
+void crdt_delete_set_write(const struct crdt_delete_set *set, struct crdt_writer *w)
+{
+    crdt_writer_deletes(w, count_clients(set));
     for (size_t i = 0; i < set->len;) {
         size_t end = i + run_of_client(set, i);
         crdt_writer_delete_client(w, set->list[i].client, end - i);
         for (; i < end; i++)
             crdt_writer_delete(w, set->list[i].clock, set->list[i].len);
+    }
+}
+
+/* ---- without an update ---- */
+
+bool crdt_delete_range_decode(struct lib0_reader *r, enum crdt_format format, uint64_t *clock,
+                              struct crdt_delete_range *ret_range)
+{
+    uint64_t start = lib0_read_uint(r);
+    uint64_t len = lib0_read_uint(r);
+    if (format == CRDT_V2) {
+        start += *clock;
+        len++;
+        *clock = start + len;
+    }
+    if (r->has_failed || start > CRDT_MAX_CLOCK || len > CRDT_MAX_CLOCK - start)
+        return false;
+    ret_range->clock = start;
+    ret_range->len = len;
+    return true;
+}
+
+int crdt_delete_set_decode(struct crdt_delete_set *set, enum crdt_format format,
+                           struct lib0_reader *r, const struct crdt_limits *limits)
+{
+    uint64_t clients = lib0_read_uint(r);
+    if (clients > limits->clients)
+        return -E2BIG;
+    for (; clients > 0 && !r->has_failed; clients--) {
+        struct crdt_delete_range range = {.client = lib0_read_uint(r)};
+        uint64_t ranges = lib0_read_uint(r), clock = 0;
+        for (; ranges > 0; ranges--) {
+            if (!crdt_delete_range_decode(r, format, &clock, &range))
+                return -EBADMSG;
+            int rc = crdt_delete_set_add(set, range.client, range.clock, range.len);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return r->has_failed ? -EBADMSG : 0;
+}
+
+void crdt_delete_set_encode(const struct crdt_delete_set *set, enum crdt_format format,
+                            struct crdt_buf *out)
+{
+    lib0_write_uint(out, count_clients(set));
+    for (size_t i = 0; i < set->len;) {
+        size_t end = i + run_of_client(set, i);
+        uint64_t clock = 0;
+        lib0_write_uint(out, set->list[i].client);
+        lib0_write_uint(out, end - i);
+        for (; i < end; i++) {
+            const struct crdt_delete_range *range = &set->list[i];
+            lib0_write_uint(out, range->clock - clock);
+            lib0_write_uint(out, range->len - (format == CRDT_V2));
+            if (format == CRDT_V2)
+                clock = range->clock + range->len;
+        }
     }
 }

@@ -37,3 +37,17 @@ bool crdt_delete_set_is_ordered(const struct crdt_delete_set *set);
 
 /* Writes an ordered set: the end of an update. */
 void crdt_delete_set_write(const struct crdt_delete_set *set, struct crdt_writer *w);
+
+/* The set without an update around it, as snapshots hold it. -EBADMSG, -E2BIG, -ENOMEM. `limits`
+ * has its defaults filled in. */
+CRDT_WARN_UNUSED int crdt_delete_set_decode(struct crdt_delete_set *set, enum crdt_format format,
+                                            struct lib0_reader *r,
+                                            const struct crdt_limits *limits);
+/* Appends an ordered set; a failure is in out->error. */
+void crdt_delete_set_encode(const struct crdt_delete_set *set, enum crdt_format format,
+                            struct crdt_buf *out);
+
+/* Reads one range, which in format v2 is relative to the end of the one before, `*clock`; that is
+ * moved on. False if it is malformed. */
+bool crdt_delete_range_decode(struct lib0_reader *r, enum crdt_format format, uint64_t *clock,
+                              struct crdt_delete_range *ret_range);

@@ -456,18 +456,12 @@ static int next_delete_client(struct crdt_reader *r)
 
 static int read_delete(struct crdt_reader *r, struct crdt_id *ret_id, uint64_t *ret_len)
 {
-    uint64_t clock = lib0_read_uint(&r->rest);
-    uint64_t len = lib0_read_uint(&r->rest);
-    if (r->format == CRDT_V2) {
-        clock += r->delete_clock;
-        len++;
-        r->delete_clock = clock + len;
-    }
-    if (r->rest.has_failed || clock > CRDT_MAX_CLOCK || len > CRDT_MAX_CLOCK - clock)
+    struct crdt_delete_range range;
+    if (!crdt_delete_range_decode(&r->rest, r->format, &r->delete_clock, &range))
         return -EBADMSG;
     r->deletes_left--;
-    *ret_id = (struct crdt_id){r->delete_client, clock};
-    *ret_len = len;
+    *ret_id = (struct crdt_id){r->delete_client, range.clock};
+    *ret_len = range.len;
     return 1;
 }
 

@@ -1,93 +1,8 @@
 #include <errno.h>
-#include <stdlib.h>
 
 #include "delete_set.h"
 #include "lazy.h"
-
-/* ---- state vectors ---- */
-
-struct state {
-    uint64_t client;
-    uint64_t clock;
-    size_t place;
-};
-
-/* Of one client only the last counts. */
-struct states {
-    struct state *list;
-    size_t len;
-    size_t cap;
-};
-
-static int states_add(struct states *states, uint64_t client, uint64_t clock)
-{
-    if (states->len == states->cap) {
-        size_t cap = states->cap ? states->cap * 2 : 16;
-        struct state *list = reallocarray(states->list, cap, sizeof(*list));
-        if (!list)
-            return -ENOMEM;
-        states->list = list;
-        states->cap = cap;
-    }
-    states->list[states->len] = (struct state){client, clock, states->len};
-    states->len++;
-    return 0;
-}
-
-static int compare_states(const void *a, const void *b)
-{
-    const struct state *x = a, *y = b;
-    if (x->client != y->client)
-        return x->client > y->client ? -1 : 1;
-    return x->place < y->place ? -1 : x->place > y->place;
-}
-
-/* Descending by client. */
-static void states_sort(struct states *states)
-{
-    for (size_t i = 1; i < states->len; i++) {
-        if (states->list[i - 1].client <= states->list[i].client) {
-            qsort(states->list, states->len, sizeof(*states->list), compare_states);
-            break;
-        }
-    }
-}
-
-static uint64_t states_find(const struct states *states, uint64_t client)
-{
-    size_t low = 0, high = states->len;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (states->list[middle].client >= client)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low > 0 && states->list[low - 1].client == client ? states->list[low - 1].clock : 0;
-}
-
-static int states_read(struct states *states, struct crdt_slice sv,
-                       const struct crdt_limits *limits)
-{
-    struct lib0_reader r;
-    if (sv.len == 0)
-        return 0;
-    lib0_reader_init(&r, sv.data, sv.len);
-    uint64_t count = lib0_read_uint(&r);
-    if (count > limits->clients)
-        return -E2BIG;
-    for (uint64_t i = 0; i < count; i++) {
-        uint64_t client = lib0_read_uint(&r);
-        uint64_t clock = lib0_read_uint(&r);
-        if (r.has_failed || clock > CRDT_MAX_CLOCK)
-            return -EBADMSG;
-        int rc = states_add(states, client, clock);
-        if (rc < 0)
-            return rc;
-    }
-    states_sort(states);
-    return r.has_failed ? -EBADMSG : 0;
-}
+#include "states.h"
 
 /* ---- validate ---- */
 
@@ -128,7 +43,7 @@ static int copy_deletes(struct crdt_reader *r, struct crdt_writer *w)
 
 /* Writes what of the structs lies beyond `states`. The first struct of a client is never a Skip;
  * after it everything counts. */
-static int copy_structs(struct crdt_reader *r, const struct states *states, struct crdt_writer *w)
+static int copy_structs(struct crdt_reader *r, const struct crdt_states *states, struct crdt_writer *w)
 {
     struct crdt_struct s;
     uint64_t client = 0, known = 0;
@@ -137,7 +52,7 @@ static int copy_structs(struct crdt_reader *r, const struct states *states, stru
     while ((rc = crdt_lazy_struct(r, &s)) > 0) {
         if (is_first || s.id.client != client) {
             client = s.id.client;
-            known = states_find(states, client);
+            known = crdt_states_find(states, client);
             is_first = is_writing = false;
         }
         if (is_writing) {
@@ -161,7 +76,7 @@ static int copy_all_structs(struct crdt_reader *r, struct crdt_writer *w)
 
 /* Copies `update`; with `states`, only what lies beyond them. */
 static int copy_update(enum crdt_format from, struct crdt_slice update, enum crdt_format to,
-                       const struct states *states, const struct crdt_limits *limits,
+                       const struct crdt_states *states, const struct crdt_limits *limits,
                        struct crdt_buf *out)
 {
     struct crdt_reader *r;
@@ -184,13 +99,18 @@ static int copy_update(enum crdt_format from, struct crdt_slice update, enum crd
 int crdt_update_diff(enum crdt_format format, struct crdt_slice update, struct crdt_slice sv,
                      const struct crdt_limits *limits, struct crdt_buf *out)
 {
-    struct states states = {0};
+    struct crdt_states states = {0};
     struct crdt_limits bounds;
     crdt_limits_init(&bounds, limits);
-    int rc = states_read(&states, sv, &bounds);
+    int rc = 0;
+    if (sv.len > 0) {
+        struct lib0_reader r;
+        lib0_reader_init(&r, sv.data, sv.len);
+        rc = crdt_states_read(&states, &r, &bounds);
+    }
     if (rc == 0)
         rc = copy_update(format, update, format, &states, limits, out);
-    free(states.list);
+    crdt_states_done(&states);
     return rc;
 }
 
@@ -202,18 +122,20 @@ int crdt_update_convert(enum crdt_format from, struct crdt_slice update, enum cr
 
 /* ---- the state vector of an update ---- */
 
-/* What is known of one client: from clock 0 up to its first gap. */
-static int collect_states(struct crdt_reader *r, struct states *states)
+/* What is known of each client: from clock 0 up to its first gap. Of a client that stands in several
+ * places the most that one of them gives. */
+static int collect_states(struct crdt_reader *r, struct crdt_states *states)
 {
     struct crdt_struct s;
-    struct state last = {0};
+    struct crdt_state last = {0};
     bool is_first = true, has_gap = false;
     int rc;
     while ((rc = crdt_reader_struct(r, &s)) > 0) {
         if (is_first || s.id.client != last.client) {
-            if (last.clock > 0 && (rc = states_add(states, last.client, last.clock)) < 0)
+            if (last.clock > 0 &&
+                (rc = crdt_states_add(states, last.client, last.clock, last.clock)) < 0)
                 return rc;
-            last = (struct state){.client = s.id.client};
+            last = (struct crdt_state){.client = s.id.client};
             is_first = has_gap = false;
         }
         if (s.id.clock > last.clock || crdt_struct_ref(&s) == CRDT_REF_SKIP)
@@ -222,40 +144,28 @@ static int collect_states(struct crdt_reader *r, struct states *states)
             last.clock = s.id.clock + s.len;
     }
     if (rc == 0 && last.clock > 0)
-        rc = states_add(states, last.client, last.clock);
+        rc = crdt_states_add(states, last.client, last.clock, last.clock);
     return rc;
 }
 
 int crdt_update_state_vector(enum crdt_format format, struct crdt_slice update,
                              const struct crdt_limits *limits, struct crdt_buf *out)
 {
-    struct states states = {0};
+    struct crdt_states states = {0};
     struct crdt_reader *r;
-    size_t before = out->len, count = 0;
+    size_t before = out->len;
     int rc = crdt_reader_new(format, update.data, update.len, limits, &r);
     if (rc < 0)
         return rc;
     rc = collect_states(r, &states);
     crdt_reader_free(r);
     if (rc == 0) {
-        states_sort(&states);
-        /* Of a client that stood in several places the most that one of them gave. */
-        for (size_t i = 0; i < states.len; i++) {
-            struct state *s = &states.list[i], *kept = count ? &states.list[count - 1] : NULL;
-            if (!kept || kept->client != s->client)
-                states.list[count++] = *s;
-            else if (kept->clock < s->clock)
-                kept->clock = s->clock;
-        }
-        lib0_write_uint(out, count);
-        for (size_t i = 0; i < count; i++) {
-            lib0_write_uint(out, states.list[i].client);
-            lib0_write_uint(out, states.list[i].clock);
-        }
+        crdt_states_sort(&states);
+        crdt_states_write(&states, out);
         rc = out->error;
     }
     if (rc < 0)
         out->len = before;
-    free(states.list);
+    crdt_states_done(&states);
     return rc;
 }

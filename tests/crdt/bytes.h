@@ -45,8 +45,8 @@ static inline void assert_bytes(const uint8_t *data, size_t len, const char *hex
     char got[2 * 200 + 1] = "";
     for (size_t i = 0; i < len && i < 200; i++)
         snprintf(got + 2 * i, 3, "%02x", data[i]);
-    cr_assert(len == want.len && memcmp(data, want.data, len) == 0, "%s: %s instead of %s", what,
-              got, hex);
+    cr_assert(len == want.len && (len == 0 || memcmp(data, want.data, len) == 0),
+              "%s: %s instead of %s", what, got, hex);
 }
 
 /* Compares and frees. */
@@ -60,7 +60,7 @@ static inline void assert_buf(struct crdt_buf *buf, const char *hex, const char 
 static inline void assert_text(struct crdt_buf *buf, const char *text)
 {
     cr_assert_eq(buf->error, 0);
-    cr_assert(buf->len == strlen(text) && memcmp(buf->data, text, buf->len) == 0,
+    cr_assert(buf->len == strlen(text) && (buf->len == 0 || memcmp(buf->data, text, buf->len) == 0),
               "%.*s instead of %s", (int)buf->len, (const char *)buf->data, text);
     crdt_buf_done(buf);
 }

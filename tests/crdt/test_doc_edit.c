@@ -1,4 +1,5 @@
-/* Edits by position: one after the other with npm yjs's answers, and at random on three replicas. */
+/* Edits by position: one after the other with npm yjs's answers, and at random on three replicas.
+ */
 #include <errno.h>
 
 #include "bytes.h"
@@ -13,7 +14,7 @@ static int insert(struct crdt_doc *doc, uint64_t client, uint64_t index, const c
     return crdt_text_insert(doc, client, NAME, NAME_LEN, index, text, strlen(text), out);
 }
 
-static int delete(struct crdt_doc *doc, uint64_t index, uint64_t len, struct crdt_buf *out)
+static int delete (struct crdt_doc *doc, uint64_t index, uint64_t len, struct crdt_buf *out)
 {
     return crdt_text_delete(doc, NAME, NAME_LEN, index, len, out);
 }
@@ -45,11 +46,11 @@ Test(edit, makes_the_updates_of_yjs)
     cr_assert_eq(insert(doc, 2, 5, ">", &out), 0);
     assert_buf(&out, "01010201840102013e00", "at the end");
     assert_value(doc, "<aXbc>");
-    cr_assert_eq(delete(doc, 1, 4, &out), 0);
+    cr_assert_eq(delete (doc, 1, 4, &out), 0);
     assert_buf(&out, "000101010004", "all of one client");
     cr_assert_eq(insert(doc, 3, 1, "-", &out), 0);
     assert_buf(&out, "01010300c401020201012d00", "behind what is deleted");
-    cr_assert_eq(delete(doc, 0, 3, &out), 0);
+    cr_assert_eq(delete (doc, 0, 3, &out), 0);
     assert_buf(&out, "00020301000102010002", "the rest");
     assert_value(doc, "");
     crdt_doc_free(doc);
@@ -59,12 +60,18 @@ Test(edit, keeps_surrogate_pairs_whole)
 {
     struct crdt_doc *doc = crdt_doc_new(NULL);
 
-    cr_assert_eq(insert(doc, 1, 0, "a\xf0\x9f\x98\x80" "b", NULL), 0);
+    cr_assert_eq(insert(doc, 1, 0,
+                        "a\xf0\x9f\x98\x80"
+                        "b",
+                        NULL),
+                 0);
     cr_assert_eq(insert(doc, 1, 2, "X", NULL), 0);
-    assert_value(doc, "aX\xf0\x9f\x98\x80" "b");
-    cr_assert_eq(delete(doc, 2, 1, NULL), 0);
-    assert_value(doc, "aX\xf0\x9f\x98\x80" "b");
-    cr_assert_eq(delete(doc, 3, 1, NULL), 0);
+    assert_value(doc, "aX\xf0\x9f\x98\x80"
+                      "b");
+    cr_assert_eq(delete (doc, 2, 1, NULL), 0);
+    assert_value(doc, "aX\xf0\x9f\x98\x80"
+                      "b");
+    cr_assert_eq(delete (doc, 3, 1, NULL), 0);
     assert_value(doc, "aXb");
     crdt_doc_free(doc);
 }
@@ -75,18 +82,18 @@ Test(edit, refuses_what_is_outside)
     struct crdt_buf out = {0};
 
     cr_assert_eq(insert(doc, 1, 1, "x", &out), -ERANGE);
-    cr_assert_eq(delete(doc, 0, 1, &out), -ERANGE);
+    cr_assert_eq(delete (doc, 0, 1, &out), -ERANGE);
     cr_assert_eq(insert(doc, 1, 0, "\xc3", &out), -EINVAL);
     cr_assert_eq(insert(doc, UINT64_C(1) << 53, 0, "x", &out), -EINVAL);
     cr_assert_eq(out.len, 0);
     cr_assert_eq(insert(doc, 1, 0, "ab", NULL), 0);
     cr_assert_eq(insert(doc, 1, 3, "x", &out), -ERANGE);
-    cr_assert_eq(delete(doc, 1, 2, &out), -ERANGE);
-    cr_assert_eq(delete(doc, 2, UINT64_MAX, &out), -ERANGE);
+    cr_assert_eq(delete (doc, 1, 2, &out), -ERANGE);
+    cr_assert_eq(delete (doc, 2, UINT64_MAX, &out), -ERANGE);
     cr_assert_eq(out.len, 0);
     cr_assert_eq(insert(doc, 1, 1, "", &out), 0);
     assert_buf(&out, "0000", "an empty insertion");
-    cr_assert_eq(delete(doc, 2, 0, &out), 0);
+    cr_assert_eq(delete (doc, 2, 0, &out), 0);
     assert_buf(&out, "0000", "an empty deletion");
     assert_value(doc, "ab");
     crdt_doc_free(doc);
@@ -127,14 +134,14 @@ static uint64_t text_units(const struct crdt_doc *doc)
 
 static void edit_once(struct round *round, uint32_t index)
 {
-    static const char *const texts[] = {"a", "bc", "long text", "\xc3\xa9", "\xf0\x9f\x98\x80",
-                                        "x\xf0\x9f\x98\x80y"};
+    static const char *const texts[] = {
+        "a", "bc", "long text", "\xc3\xa9", "\xf0\x9f\x98\x80", "x\xf0\x9f\x98\x80y"};
     struct crdt_doc *doc = round->docs[index];
     struct crdt_buf *out = &round->updates[round->count++];
     uint64_t units = text_units(doc), at = below((uint32_t)units + 1);
 
     if (below(3) == 0)
-        cr_assert_eq(delete(doc, at, below((uint32_t)(units - at < 6 ? units - at : 6) + 1), out),
+        cr_assert_eq(delete (doc, at, below((uint32_t)(units - at < 6 ? units - at : 6) + 1), out),
                      0);
     else
         cr_assert_eq(insert(doc, index + 1, at, texts[below(6)], out), 0);
@@ -233,7 +240,7 @@ Test(edit, keeps_its_place, .timeout = 120)
             at -= n;
             memmove(model + at, model + at + n, len - at - n);
             len -= n;
-            cr_assert_eq(delete(doc, at, n, NULL), 0);
+            cr_assert_eq(delete (doc, at, n, NULL), 0);
         } else {
             memmove(model + at + 1, model + at, len - at);
             model[at] = c;
@@ -247,4 +254,33 @@ Test(edit, keeps_its_place, .timeout = 120)
     crdt_buf_done(&out);
     crdt_doc_free(doc);
     free(model);
+}
+
+/* Text that was deleted does not stay in memory for ever, and what moves to make room stays right.
+ */
+Test(edit, gives_back_deleted_text)
+{
+    enum { BLOCK = 10000, ROUNDS_OF_BLOCKS = 500 };
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    struct crdt_stats stats;
+    struct crdt_buf out = {0};
+    char *block = malloc(BLOCK);
+
+    memset(block, 'x', BLOCK);
+    cr_assert_eq(insert(doc, 1, 0, "<\xf0\x9f\x98\x80>", NULL), 0);
+    for (int i = 0; i < ROUNDS_OF_BLOCKS; i++) {
+        cr_assert_eq(crdt_text_insert(doc, 1, NAME, NAME_LEN, 1, block, BLOCK, NULL), 0);
+        cr_assert_eq(delete (doc, 1, BLOCK - 1, NULL), 0);
+    }
+    crdt_doc_stats(doc, &stats);
+    cr_assert_lt(stats.memory_bytes, 1u << 20);
+    read_value(doc, &out);
+    cr_assert_eq(out.len, ROUNDS_OF_BLOCKS + 6);
+    cr_assert_eq(out.data[0], '<');
+    cr_assert(!memcmp(out.data + out.len - 5, "\xf0\x9f\x98\x80>", 5));
+    for (size_t i = 1; i + 5 < out.len; i++)
+        cr_assert_eq(out.data[i], 'x');
+    crdt_buf_done(&out);
+    free(block);
+    crdt_doc_free(doc);
 }

@@ -1,0 +1,333 @@
+/*
+ * doc: the inside of a document, shared by the doc_*.c files of this library and by nobody else.
+ *
+ * Everything lies in dense arrays and is addressed by 32-bit indices, so that growing moves it
+ * without a pointer to mend, and so that an insertion costs no allocation of its own:
+ *
+ *   items    insertions, in order of arrival; a GC struct is an item without a parent
+ *   types    shared types; a root has no item, a nested one the item that holds it
+ *   entries  map keys: (type, key) to the chain of items which were its values; roots are the
+ *            entries of the type NIL
+ *   names    keys, root names, node names, each once
+ *   text     the UTF-8 of all strings; payload: all other contents, to the byte as they came
+ *   clients  by 32-bit index; each has an ordered index from clock to item
+ *
+ * An update is applied in four steps: decode (doc_batch.c), plan which structs can be integrated in
+ * which order (doc_plan.c), reserve all memory that can be needed (doc_reserve.c), commit
+ * (doc_integrate.c, doc_delete.c). Only the first three can fail, and they do not touch what can be
+ * seen of the document.
+ */
+#pragma once
+
+#include "doc_memory.h"
+
+/* Slots of one chunk of a client's index: what a split has to move at most. */
+#define CHUNK_SLOTS 512u
+
+/* The text buffer begins with one U+FFFD: a half of a split surrogate pair points to it. */
+#define REPLACEMENT     "\xef\xbf\xbd"
+#define REPLACEMENT_LEN 3u
+
+enum item_flag {
+    ITEM_IS_DELETED = 1,
+    ITEM_VALUE_IS_ANY = 2, /* embeds and formats: see struct crdt_content */
+};
+
+/*
+ * Content by ref:
+ *   STRING                   text[content, content + content_len)
+ *   TYPE                     content is the type's index
+ *   JSON, BINARY, EMBED, ANY payload[content, content + content_len)
+ *   FORMAT, DOC              the same, led by the 4 bytes of the name (the format's key, the guid)
+ *   GC, DELETED              nothing
+ * An item whose ref is GC has no neighbours, origins and parent.
+ */
+struct item {
+    uint32_t client;
+    uint32_t clock;
+    uint32_t len;
+    uint32_t left;
+    uint32_t right;
+    uint32_t origin_client; /* NIL: no origin */
+    uint32_t origin_clock;
+    uint32_t right_client; /* NIL: no right origin */
+    uint32_t right_clock;
+    uint32_t parent; /* type */
+    uint32_t key;    /* name; NIL in a list */
+    uint32_t content;
+    uint32_t content_len;
+    uint8_t ref;
+    uint8_t flags;
+    uint16_t padding;
+};
+
+struct type {
+    uint64_t len;         /* UTF-16 units and elements that a reader of the list sees */
+    uint32_t item;        /* NIL: a root */
+    uint32_t start;       /* first item of the list */
+    uint32_t first_entry; /* keys, in the order in which they were first set */
+    uint32_t last_entry;
+    uint32_t name; /* node name of XML elements and hooks, else NIL */
+    uint32_t next_dead;
+    uint8_t type_ref;
+};
+
+struct entry {
+    uint32_t type; /* NIL: a root */
+    uint32_t key;
+    uint32_t head; /* the chain's ends; the tail is the value. A root: its type in both */
+    uint32_t tail;
+    uint32_t next; /* of the same type */
+};
+
+struct name {
+    uint32_t offset; /* in name_bytes */
+    uint32_t len;
+};
+
+struct slot {
+    uint32_t clock;
+    uint32_t item;
+};
+
+struct chunk {
+    uint32_t count;
+    uint32_t cap;
+    struct slot slots[];
+};
+
+struct chunk_ref {
+    uint32_t clock; /* of the first slot */
+    struct chunk *chunk;
+};
+
+struct client {
+    uint64_t id;
+    uint32_t state; /* the next clock */
+    uint32_t chunk_count;
+    uint32_t chunk_cap;
+    uint32_t hint_chunk; /* last hit */
+    uint32_t hint_slot;
+    struct chunk_ref *chunks;
+
+    /* Of the update that is being applied; between updates `planned` is `state`, `group` NIL and
+     * `need` 0. */
+    uint32_t planned;
+    uint32_t group;
+    uint32_t need; /* slots that the commit may add */
+};
+
+/* Chunks of full size are cut from slabs, which live as long as the document. */
+struct slab {
+    struct slab *next;
+    uint32_t count; /* chunks it has room for */
+    uint32_t used;
+};
+
+/* What could not be applied yet (doc_pending.c). */
+struct pending {
+    struct crdt_buf *updates; /* v2, structs only; merged when they are needed */
+    size_t update_count;
+    size_t update_cap;
+    struct range_list covered; /* the clocks that are in them */
+    struct range_list missing; /* retry when one of these clocks was seen */
+    struct range_list deletes;
+};
+
+/* A position in a text: `item` begins at `index` (UTF-16 units). */
+struct cursor {
+    uint32_t type; /* NIL: none */
+    uint32_t item;
+    uint64_t index;
+};
+
+struct crdt_doc {
+    struct crdt_limits limits;
+    uint64_t seed; /* of the hashes: peers choose the keys */
+
+    struct item *items;
+    uint32_t *marks; /* per item, see doc_integrate.c */
+    uint32_t item_count;
+    uint32_t item_cap;
+    uint32_t mark;
+
+    struct type *types;
+    uint32_t type_count;
+    uint32_t type_cap;
+
+    struct entry *entries;
+    uint32_t entry_count;
+    uint32_t entry_cap;
+    struct table entry_table;
+
+    struct name *names;
+    uint32_t name_count;
+    uint32_t name_cap;
+    struct table name_table;
+    uint8_t *name_bytes;
+    uint32_t name_bytes_len;
+    uint32_t name_bytes_cap;
+
+    uint8_t *text;
+    uint32_t text_len;
+    uint32_t text_cap;
+    uint32_t text_dead; /* about so many bytes of it are of deleted items */
+    bool has_wide_text; /* not only ASCII: a split may cut a surrogate pair */
+
+    uint8_t *payload;
+    uint32_t payload_len;
+    uint32_t payload_cap;
+    uint32_t payload_dead;
+
+    struct client *clients;
+    uint32_t client_count;
+    uint32_t client_cap;
+    struct table client_table;
+    uint32_t last_client;    /* last hit of client_find() */
+    uint32_t *clients_by_id; /* descending; made when it is needed, see clients_sorted() */
+    uint32_t sorted_count;   /* clients in it */
+
+    struct slab *slabs; /* the first has what is spare */
+
+    /* Types deleted since the last doc_gc(), linked by next_dead. */
+    uint32_t dead_first;
+    uint32_t dead_last;
+    uint32_t dead_cursor; /* the first whose content is not yet deleted */
+
+    struct pending pending;
+    struct cursor cursor;
+};
+
+/* ---- doc_names.c ---- */
+
+CRDT_WARN_UNUSED int names_reserve(struct crdt_doc *doc, uint64_t count, uint64_t bytes);
+/* The index of a name; the room for a new one was reserved. */
+uint32_t name_intern(struct crdt_doc *doc, struct crdt_slice text);
+uint32_t name_find(const struct crdt_doc *doc, struct crdt_slice text);
+static inline struct crdt_slice name_slice(const struct crdt_doc *doc, uint32_t name)
+{
+    const struct name *n = &doc->names[name];
+
+    return (struct crdt_slice){doc->name_bytes + n->offset, n->len};
+}
+
+CRDT_WARN_UNUSED int entries_reserve(struct crdt_doc *doc, uint64_t count);
+/* NIL when the type has no such key. */
+uint32_t entry_find(const struct crdt_doc *doc, uint32_t type, uint32_t key);
+/* A new entry; there was none, and room was reserved. */
+uint32_t entry_add(struct crdt_doc *doc, uint32_t type, uint32_t key);
+
+/* A new type in `item` (NIL: a root); room was reserved. */
+uint32_t type_add(struct crdt_doc *doc, uint32_t item, uint8_t type_ref, uint32_t name);
+uint32_t root_find(const struct crdt_doc *doc, struct crdt_slice name);
+/* The root, made if there was none; room was reserved. */
+uint32_t root_get(struct crdt_doc *doc, struct crdt_slice name);
+
+/* ---- doc_store.c ---- */
+
+/* NIL when unknown. Remembers the last hit. */
+uint32_t client_find(struct crdt_doc *doc, uint64_t id);
+uint32_t client_lookup(const struct crdt_doc *doc, uint64_t id);
+CRDT_WARN_UNUSED int client_intern(struct crdt_doc *doc, uint64_t id, uint32_t *ret_client);
+/* Forgets the clients from `count` on, none of which has items. */
+void clients_truncate(struct crdt_doc *doc, uint32_t count);
+/* The clients in descending order of their ids; valid until one is added. NULL: out of memory. The
+ * order is a cache, which is why a const document gives it. */
+const uint32_t *clients_sorted(const struct crdt_doc *doc);
+/* Makes room for client->need slots in each of the `count` clients. */
+CRDT_WARN_UNUSED int clients_reserve(struct crdt_doc *doc, const uint32_t *clients, size_t count);
+void store_done(struct crdt_doc *doc);
+
+/* The item that holds `clock`, which is below the client's state. */
+uint32_t item_find(struct crdt_doc *doc, uint32_t client, uint32_t clock);
+/* Appends items[item] to its client's index and advances the state. */
+void item_register(struct crdt_doc *doc, uint32_t item);
+/* The client's last item, or NIL. */
+static inline uint32_t client_last_item(const struct client *client)
+{
+    const struct chunk *chunk;
+
+    if (client->chunk_count == 0)
+        return NIL;
+    chunk = client->chunks[client->chunk_count - 1].chunk;
+    return chunk->count ? chunk->slots[chunk->count - 1].item : NIL;
+}
+
+/* Cuts an item; the part from `diff` on (0 < diff < len) becomes a new item, which is returned. */
+uint32_t item_split(struct crdt_doc *doc, uint32_t item, uint32_t diff);
+/* The item that ends with, or begins at, `clock`; GC structs are not split. */
+uint32_t item_clean_end(struct crdt_doc *doc, uint32_t client, uint32_t clock);
+uint32_t item_clean_start(struct crdt_doc *doc, uint32_t client, uint32_t clock);
+
+static inline uint32_t item_end(const struct item *item)
+{
+    return item->clock + item->len;
+}
+
+static inline bool item_is_deleted(const struct item *item)
+{
+    return item->flags & ITEM_IS_DELETED;
+}
+
+static inline bool item_is_countable(const struct item *item)
+{
+    return item->ref != CRDT_REF_GC && item->ref != CRDT_REF_DELETED &&
+           item->ref != CRDT_REF_FORMAT;
+}
+
+/* Is `right` the continuation of `left`, so that Yjs would hold both as one struct? The clocks
+ * follow each other. */
+bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right);
+
+/* Walks the items of a client in clock order. */
+struct item_walk {
+    const struct client *client;
+    uint32_t chunk;
+    uint32_t slot;
+};
+
+/* From the item that holds `clock`, or from the end when the clock is not below the state; clock 0
+ * is the first item, also when that has no length. */
+void item_walk_start(const struct crdt_doc *doc, struct item_walk *walk, uint32_t client,
+                     uint32_t clock);
+/* From the item that item_find() has just found. */
+static inline void item_walk_here(const struct crdt_doc *doc, struct item_walk *walk,
+                                  uint32_t client)
+{
+    const struct client *c = &doc->clients[client];
+
+    *walk = (struct item_walk){c, c->hint_chunk, c->hint_slot};
+}
+
+static inline uint32_t item_walk_next(struct item_walk *walk)
+{
+    if (walk->chunk == walk->client->chunk_count)
+        return NIL;
+
+    const struct chunk *chunk = walk->client->chunks[walk->chunk].chunk;
+    uint32_t item = chunk->slots[walk->slot].item;
+
+    if (++walk->slot == chunk->count) {
+        walk->chunk++;
+        walk->slot = 0;
+    }
+    return item;
+}
+
+/* ---- doc_payload.c: contents that are a list of values ---- */
+
+/* Byte offset of the value number `unit` of an ANY or JSON content. */
+size_t values_offset(enum crdt_ref ref, struct crdt_slice bytes, uint32_t unit);
+/* The bytes of an item's content, without the leading name. */
+struct crdt_slice item_bytes(const struct crdt_doc *doc, const struct item *item);
+/* The name that leads the payload of a FORMAT or DOC. */
+uint32_t item_name(const struct crdt_doc *doc, const struct item *item);
+
+/* ---- doc_delete.c ---- */
+
+/* Deletes an item and everything in it. */
+void doc_delete_item(struct crdt_doc *doc, uint32_t item);
+/* Deletes clocks, all of them below the client's state. Was there something to delete? */
+bool doc_delete_range(struct crdt_doc *doc, uint32_t client, uint32_t clock, uint32_t len);
+/* Frees the content of the types deleted since the last call. */
+void doc_gc(struct crdt_doc *doc);

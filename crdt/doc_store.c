@@ -1,0 +1,466 @@
+#include "doc.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FIRST_CHUNK_SLOTS 4u
+#define CHUNK_BYTES       (sizeof(struct chunk) + CHUNK_SLOTS * sizeof(struct slot))
+
+/* ---- clients ---- */
+
+static uint32_t hash_client(const struct crdt_doc *doc, uint64_t id)
+{
+    return hash_mix(doc->seed ^ id);
+}
+
+uint32_t client_lookup(const struct crdt_doc *doc, uint64_t id)
+{
+    uint32_t hash = hash_client(doc, id), pos = hash;
+    uint32_t client;
+
+    while ((client = table_probe(&doc->client_table, hash, &pos)) != NIL)
+        if (doc->clients[client].id == id)
+            break;
+    return client;
+}
+
+uint32_t client_find(struct crdt_doc *doc, uint64_t id)
+{
+    uint32_t client = doc->last_client;
+
+    if (client < doc->client_count && doc->clients[client].id == id)
+        return client;
+    client = client_lookup(doc, id);
+    if (client != NIL)
+        doc->last_client = client;
+    return client;
+}
+
+int client_intern(struct crdt_doc *doc, uint64_t id, uint32_t *ret_client)
+{
+    uint32_t client = client_find(doc, id);
+    int r;
+
+    if (client == NIL) {
+        r = array_reserve(&doc->clients, &doc->client_cap, doc->client_count + (uint64_t)1,
+                          sizeof(*doc->clients));
+        if (r == 0)
+            r = table_reserve(&doc->client_table, 1);
+        if (r < 0)
+            return r;
+        client = doc->client_count++;
+        doc->clients[client] = (struct client){.id = id, .group = NIL};
+        table_insert(&doc->client_table, hash_client(doc, id), client);
+    }
+    *ret_client = client;
+    return 0;
+}
+
+static void client_done(struct client *c)
+{
+    /* The first chunk is the client's own, the others are cut from slabs. */
+    if (c->chunk_count)
+        free(c->chunks[0].chunk);
+    free(c->chunks);
+}
+
+void clients_truncate(struct crdt_doc *doc, uint32_t count)
+{
+    while (doc->client_count > count) {
+        uint32_t client = --doc->client_count;
+        struct client *c = &doc->clients[client];
+
+        assert(c->state == 0);
+        table_remove(&doc->client_table, hash_client(doc, c->id), client);
+        client_done(c);
+    }
+}
+
+static bool is_sorted_before(const struct crdt_doc *doc, uint32_t a, uint32_t b)
+{
+    return doc->clients[a].id > doc->clients[b].id;
+}
+
+static int compare_clients(const void *a, const void *b, void *arg)
+{
+    return is_sorted_before(arg, *(const uint32_t *)b, *(const uint32_t *)a) ? 1 : -1;
+}
+
+const uint32_t *clients_sorted(const struct crdt_doc *doc)
+{
+    struct crdt_doc *cache = (struct crdt_doc *)doc;
+    uint32_t count = doc->client_count, known = doc->sorted_count, out = 0, i = 0, j = known;
+    uint32_t *sorted, *old = doc->clients_by_id;
+
+    if (count == known && old)
+        return old;
+    /* The second half holds the new ones while they are sorted. */
+    sorted = calloc((size_t)count + (count - known) + 1, sizeof(*sorted));
+    if (!sorted)
+        return NULL;
+
+    uint32_t *added = sorted + count;
+    for (uint32_t client = known; client < count; client++)
+        added[client - known] = client;
+    qsort_r(added, count - known, sizeof(*added), compare_clients, cache);
+    while (i < known || j < count) {
+        if (j == count || (i < known && is_sorted_before(doc, old[i], added[j - known])))
+            sorted[out++] = old[i++];
+        else
+            sorted[out++] = added[j++ - known];
+    }
+    free(old);
+    cache->clients_by_id = sorted;
+    cache->sorted_count = count;
+    return sorted;
+}
+
+/* ---- memory for the index ---- */
+
+static int slab_reserve(struct crdt_doc *doc, uint64_t chunks)
+{
+    struct slab *slab = doc->slabs;
+
+    if (chunks == 0 || (slab && slab->count - slab->used >= chunks))
+        return 0;
+    if (chunks >= NIL)
+        return -E2BIG;
+    slab = malloc(sizeof(*slab) + (size_t)chunks * CHUNK_BYTES);
+    if (!slab)
+        return -ENOMEM;
+    *slab = (struct slab){.next = doc->slabs, .count = (uint32_t)chunks};
+    doc->slabs = slab;
+    return 0;
+}
+
+static struct chunk *slab_take(struct crdt_doc *doc)
+{
+    struct slab *slab = doc->slabs;
+
+    assert(slab && slab->used < slab->count);
+    struct chunk *chunk = (struct chunk *)((char *)(slab + 1) + slab->used++ * CHUNK_BYTES);
+    *chunk = (struct chunk){.cap = CHUNK_SLOTS};
+    return chunk;
+}
+
+/* A client's only chunk grows by doubling until it has full size. */
+static int first_chunk_reserve(struct client *c, uint64_t slots)
+{
+    struct chunk *old = c->chunk_count ? c->chunks[0].chunk : NULL, *grown;
+    uint32_t cap = old ? old->cap : FIRST_CHUNK_SLOTS;
+
+    if (old && (old->cap == CHUNK_SLOTS || slots <= old->cap))
+        return 0;
+    while (cap < slots && cap < CHUNK_SLOTS)
+        cap *= 2;
+    grown = realloc(old, sizeof(*grown) + cap * sizeof(struct slot));
+    if (!grown)
+        return -ENOMEM;
+    if (!old) {
+        grown->count = 0;
+        c->chunks[0].clock = 0;
+        c->chunk_count = 1;
+    }
+    grown->cap = cap;
+    c->chunks[0].chunk = grown;
+    return 0;
+}
+
+int clients_reserve(struct crdt_doc *doc, const uint32_t *clients, size_t count)
+{
+    uint64_t chunks = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct client *c = &doc->clients[clients[i]];
+        uint64_t slots = c->need, added = 0;
+        int r;
+
+        if (c->chunk_count == 1)
+            slots += c->chunks[0].chunk->count;
+        /* Each chunk may be about to split; a new half is full after another half. */
+        if (c->chunk_count > 1 || slots > CHUNK_SLOTS)
+            added = (c->need < c->chunk_count ? c->need : c->chunk_count) +
+                    c->need / (CHUNK_SLOTS / 2) + (uint64_t)1;
+        r = array_reserve(&c->chunks, &c->chunk_cap, c->chunk_count + added + (added == 0),
+                          sizeof(*c->chunks));
+        if (r == 0 && c->chunk_count <= 1)
+            r = first_chunk_reserve(c, slots);
+        if (r < 0)
+            return r;
+        chunks += added;
+    }
+    return slab_reserve(doc, chunks);
+}
+
+void store_done(struct crdt_doc *doc)
+{
+    struct slab *slab;
+
+    for (uint32_t i = 0; i < doc->client_count; i++)
+        client_done(&doc->clients[i]);
+    while ((slab = doc->slabs)) {
+        doc->slabs = slab->next;
+        free(slab);
+    }
+    free(doc->clients);
+    free(doc->clients_by_id);
+    free(doc->client_table.slots);
+    free(doc->items);
+    free(doc->marks);
+}
+
+/* ---- the index ---- */
+
+/* The last slot that begins at or before `clock`. */
+static uint32_t chunk_search(const struct chunk *chunk, uint32_t clock)
+{
+    uint32_t low = 0, count = chunk->count;
+
+    while (count > 1) {
+        uint32_t half = count / 2;
+
+        if (chunk->slots[low + half].clock <= clock)
+            low += half;
+        count -= half;
+    }
+    return low;
+}
+
+static void index_search(const struct client *c, uint32_t clock, uint32_t *ret_chunk,
+                         uint32_t *ret_slot)
+{
+    uint32_t low = 0, count = c->chunk_count;
+
+    while (count > 1) {
+        uint32_t half = count / 2;
+
+        if (c->chunks[low + half].clock <= clock)
+            low += half;
+        count -= half;
+    }
+    *ret_chunk = low;
+    *ret_slot = chunk_search(c->chunks[low].chunk, clock);
+}
+
+/* Moves the client's hint to the slot that holds `clock`. */
+static struct slot *index_seek(struct client *c, uint32_t clock)
+{
+    struct chunk *chunk = c->chunks[c->hint_chunk].chunk;
+    uint32_t slot = c->hint_slot;
+
+    /* The same item as last time, or the next one. */
+    for (int i = 0; i < 2 && slot < chunk->count; i++, slot++) {
+        if (chunk->slots[slot].clock > clock)
+            break;
+        if (slot + 1 < chunk->count ? chunk->slots[slot + 1].clock > clock
+                                    : c->hint_chunk + 1 == c->chunk_count) {
+            c->hint_slot = slot;
+            return &chunk->slots[slot];
+        }
+    }
+    uint32_t last = c->chunk_count - 1;
+    chunk = c->chunks[last].chunk;
+    if (chunk->slots[chunk->count - 1].clock <= clock) {
+        c->hint_chunk = last;
+        c->hint_slot = chunk->count - 1;
+    } else {
+        index_search(c, clock, &c->hint_chunk, &c->hint_slot);
+    }
+    return &c->chunks[c->hint_chunk].chunk->slots[c->hint_slot];
+}
+
+static struct chunk *index_add_chunk(struct crdt_doc *doc, struct client *c, uint32_t at)
+{
+    struct chunk *chunk = slab_take(doc);
+
+    assert(c->chunk_count < c->chunk_cap);
+    memmove(c->chunks + at + 1, c->chunks + at, (c->chunk_count - at) * sizeof(*c->chunks));
+    c->chunks[at].chunk = chunk;
+    c->chunk_count++;
+    return chunk;
+}
+
+/* Inserts behind the slot of the hint. */
+static void index_insert(struct crdt_doc *doc, struct client *c, struct slot slot)
+{
+    uint32_t at = c->hint_chunk, pos = c->hint_slot + 1;
+    struct chunk *chunk = c->chunks[at].chunk;
+
+    if (chunk->count == chunk->cap) {
+        assert(chunk->cap == CHUNK_SLOTS);
+        struct chunk *half = index_add_chunk(doc, c, at + 1);
+
+        chunk->count = CHUNK_SLOTS / 2;
+        half->count = CHUNK_SLOTS - chunk->count;
+        memcpy(half->slots, chunk->slots + chunk->count, half->count * sizeof(slot));
+        c->chunks[at + 1].clock = half->slots[0].clock;
+        if (pos > chunk->count) {
+            pos -= chunk->count;
+            chunk = half;
+            c->hint_chunk++;
+            c->hint_slot -= CHUNK_SLOTS / 2;
+        }
+    }
+    memmove(chunk->slots + pos + 1, chunk->slots + pos, (chunk->count - pos) * sizeof(slot));
+    chunk->slots[pos] = slot;
+    chunk->count++;
+}
+
+static void index_append(struct crdt_doc *doc, struct client *c, struct slot slot)
+{
+    struct chunk *chunk = c->chunks[c->chunk_count - 1].chunk;
+
+    if (chunk->count == chunk->cap) {
+        assert(chunk->cap == CHUNK_SLOTS);
+        chunk = index_add_chunk(doc, c, c->chunk_count);
+        c->chunks[c->chunk_count - 1].clock = slot.clock;
+    }
+    chunk->slots[chunk->count++] = slot;
+}
+
+uint32_t item_find(struct crdt_doc *doc, uint32_t client, uint32_t clock)
+{
+    struct client *c = &doc->clients[client];
+
+    assert(clock < c->state);
+    return index_seek(c, clock)->item;
+}
+
+void item_register(struct crdt_doc *doc, uint32_t item)
+{
+    const struct item *i = &doc->items[item];
+    struct client *c = &doc->clients[i->client];
+
+    assert(i->clock == c->state);
+    index_append(doc, c, (struct slot){i->clock, item});
+    c->state = item_end(i);
+}
+
+void item_walk_start(const struct crdt_doc *doc, struct item_walk *walk, uint32_t client,
+                     uint32_t clock)
+{
+    const struct client *c = &doc->clients[client];
+
+    *walk = (struct item_walk){.client = c};
+    if (c->chunk_count == 0 || c->chunks[0].chunk->count == 0)
+        walk->chunk = c->chunk_count;
+    else if (clock >= c->state && clock > 0)
+        walk->chunk = c->chunk_count;
+    else if (clock > 0)
+        index_search(c, clock, &walk->chunk, &walk->slot);
+}
+
+/* ---- splits ---- */
+
+/* The new item behind `item`, from its unit `diff` on; the contents are the caller's. */
+static uint32_t add_right(struct crdt_doc *doc, uint32_t item, uint32_t diff)
+{
+    uint32_t right = doc->item_count++;
+    struct item *l = &doc->items[item], *r = &doc->items[right];
+
+    assert(right < doc->item_cap);
+    *r = *l;
+    r->clock += diff;
+    r->len -= diff;
+    r->origin_client = r->client;
+    r->origin_clock = r->clock - 1;
+    r->left = item;
+    doc->marks[right] = 0;
+    l->len = diff;
+    l->right = right;
+    if (r->right != NIL) {
+        doc->items[r->right].left = right;
+    } else if (r->key != NIL) {
+        uint32_t entry = entry_find(doc, r->parent, r->key);
+
+        doc->entries[entry].tail = right;
+    }
+
+    struct client *c = &doc->clients[l->client];
+    index_seek(c, l->clock);
+    index_insert(doc, c, (struct slot){r->clock, right});
+    return right;
+}
+
+/* Both halves of a surrogate pair become U+FFFD when a split comes between them; that of the right
+ * part is an item of its own, for its bytes cannot stand in front of the rest's. */
+static void split_string(struct crdt_doc *doc, uint32_t item, uint32_t right)
+{
+    struct item *l = &doc->items[item], *r = &doc->items[right];
+    uint8_t *text = doc->text + l->content;
+    bool is_inside = false;
+    uint32_t offset = l->len;
+
+    if (l->content_len != l->len + r->len) /* else it is ASCII */
+        offset = (uint32_t)lib0_utf16_offset(text, l->content_len, l->len, &is_inside);
+    r->content = l->content + offset;
+    r->content_len = l->content_len - offset;
+    l->content_len = offset;
+    if (!is_inside)
+        return;
+    memcpy(text + offset, REPLACEMENT, REPLACEMENT_LEN);
+    l->content_len += REPLACEMENT_LEN;
+    if (r->len > 1) {
+        uint32_t rest = add_right(doc, right, 1);
+
+        r = &doc->items[right];
+        doc->items[rest].content = r->content + 4;
+        doc->items[rest].content_len = r->content_len - 4;
+    }
+    r->content = 0;
+    r->content_len = REPLACEMENT_LEN;
+}
+
+uint32_t item_split(struct crdt_doc *doc, uint32_t item, uint32_t diff)
+{
+    uint32_t right = add_right(doc, item, diff);
+    struct item *l = &doc->items[item], *r = &doc->items[right];
+
+    if (l->ref == CRDT_REF_STRING) {
+        split_string(doc, item, right);
+    } else if (l->ref == CRDT_REF_ANY || l->ref == CRDT_REF_JSON) {
+        uint32_t offset = (uint32_t)values_offset(l->ref, item_bytes(doc, l), diff);
+
+        r->content += offset;
+        r->content_len -= offset;
+        l->content_len = offset;
+    }
+    return right;
+}
+
+uint32_t item_clean_end(struct crdt_doc *doc, uint32_t client, uint32_t clock)
+{
+    uint32_t item = item_find(doc, client, clock);
+    const struct item *i = &doc->items[item];
+
+    if (item_end(i) != clock + 1 && i->ref != CRDT_REF_GC)
+        item_split(doc, item, clock + 1 - i->clock);
+    return item;
+}
+
+uint32_t item_clean_start(struct crdt_doc *doc, uint32_t client, uint32_t clock)
+{
+    uint32_t item = item_find(doc, client, clock);
+    const struct item *i = &doc->items[item];
+
+    if (i->clock < clock && i->ref != CRDT_REF_GC)
+        return item_split(doc, item, clock - i->clock);
+    return item;
+}
+
+bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    const struct item *l = &doc->items[left], *r = &doc->items[right];
+
+    if (l->ref != r->ref)
+        return false;
+    if (r->ref == CRDT_REF_GC)
+        return true;
+    if (r->ref != CRDT_REF_STRING && r->ref != CRDT_REF_DELETED && r->ref != CRDT_REF_ANY &&
+        r->ref != CRDT_REF_JSON)
+        return false;
+    return l->right == right && r->origin_client == r->client && r->origin_clock == r->clock - 1 &&
+           l->right_client == r->right_client &&
+           (r->right_client == NIL || l->right_clock == r->right_clock);
+}
