@@ -13,7 +13,6 @@
 
 #define READ_CHUNK     (64u << 10)
 #define READS_PER_TURN 4 /* chunks read from one connection before the others have their turn */
-#define FDS_UNSENT_MAX 64
 
 /* A descriptor that waits until `sent` reaches the first byte of its frame. */
 struct fd_mark {
@@ -44,6 +43,7 @@ struct ipc {
     uint64_t sent;   /* bytes ever written */
     struct fd_mark *fds_out;
     size_t fds_out_count;
+    size_t fds_out_cap;
 };
 
 static void release(void *ctx)
@@ -294,11 +294,13 @@ void ipc_send_new(struct ipc *ipc, struct blob *frame)
 
 void ipc_send_fd(struct ipc *ipc, struct blob *frame, int fd)
 {
-    if (ipc->is_closed || ipc->fds_out_count == FDS_UNSENT_MAX) {
+    if (ipc->is_closed) {
         (void)close(fd);
     } else {
-        if (!ipc->fds_out)
-            ipc->fds_out = xmalloc(FDS_UNSENT_MAX * sizeof(ipc->fds_out[0]));
+        if (ipc->fds_out_count == ipc->fds_out_cap) {
+            ipc->fds_out_cap = ipc->fds_out_cap ? 2 * ipc->fds_out_cap : 4;
+            ipc->fds_out = xrealloc(ipc->fds_out, ipc->fds_out_cap * sizeof(ipc->fds_out[0]));
+        }
         ipc->fds_out[ipc->fds_out_count++] = (struct fd_mark){.at = ipc->queued, .fd = fd};
         push(ipc, frame);
     }
@@ -351,8 +353,18 @@ void ipc_close(struct ipc *ipc)
 struct listener {
     void (*on_accept)(void *ctx, int fd);
     void *ctx;
+    struct event *on_readable;
     int fd;
 };
+
+static void free_listener(void *ctx)
+{
+    struct listener *l = ctx;
+
+    event_free(l->on_readable);
+    (void)close(l->fd);
+    free(l);
+}
 
 static void on_connection(evutil_socket_t fd, short what, void *ctx)
 {
@@ -404,9 +416,10 @@ int ipc_listen(struct loop *loop, const char *path, void (*on_accept)(void *ctx,
 
     struct listener *l = xmalloc(sizeof(*l));
     *l = (struct listener){.on_accept = on_accept, .ctx = ctx, .fd = fd};
-    struct event *e = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, on_connection, l);
-    if (!e || event_add(e, NULL) < 0)
+    l->on_readable = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, on_connection, l);
+    if (!l->on_readable || event_add(l->on_readable, NULL) < 0)
         log_panic("a socket cannot be watched");
+    loop_on_free(loop, free_listener, l);
     (void)TAKE_FD(fd);
     return 0;
 }

@@ -49,7 +49,7 @@ size_t ipc_queued_bytes(const struct ipc *ipc);
 void ipc_set_paused(struct ipc *ipc, bool is_paused);
 
 /* Listens at `path` (mode 0600, an old socket there is replaced). `on_accept` gets each new
- * descriptor and owns it. 0 or -errno. The listener lives as long as the process. */
+ * descriptor and owns it. 0 or -errno. The listener lives as long as the loop. */
 WARN_UNUSED int ipc_listen(struct loop *loop, const char *path,
                            void (*on_accept)(void *ctx, int fd), void *ctx);
 /* A connected descriptor, or -errno (-ENOENT, -ECONNREFUSED: nobody listens yet). */

@@ -16,6 +16,12 @@ struct work {
     void *ctx;
 };
 
+struct work_list {
+    struct work *items;
+    size_t count;
+    size_t cap;
+};
+
 struct loop {
     struct event_base *base;
     struct event *on_sigterm;
@@ -23,10 +29,8 @@ struct loop {
     struct work terminate;
     struct work hooks[TURN_HOOKS_MAX];
     size_t hook_count;
-    struct work *reap;
-    size_t reap_count;
-    size_t reap_cap;
-    uint64_t now_ms;
+    struct work_list reap;
+    struct work_list at_free;
     int status;
     bool is_stopped;
 };
@@ -44,9 +48,9 @@ uint64_t wall_now_ms(void)
     return clock_ms(CLOCK_REALTIME);
 }
 
-uint64_t loop_now_ms(const struct loop *loop)
+uint64_t mono_now_ms(void)
 {
-    return loop->now_ms;
+    return clock_ms(CLOCK_MONOTONIC);
 }
 
 struct loop *loop_new(void)
@@ -57,31 +61,41 @@ struct loop *loop_new(void)
     loop->base = event_base_new();
     if (!loop->base)
         log_panic("libevent does not start");
-    loop->now_ms = clock_ms(CLOCK_MONOTONIC);
     return loop;
 }
 
-static void run_reap_list(struct loop *loop)
+static void add_work(struct work_list *list, loop_fn fn, void *ctx)
 {
-    /* What is reaped may put more on the list. */
-    for (size_t i = 0; i < loop->reap_count; i++) {
-        struct work work = loop->reap[i];
+    if (list->count == list->cap) {
+        list->cap = list->cap ? list->cap * 2 : 16;
+        list->items = xrealloc(list->items, list->cap * sizeof(*list->items));
+    }
+    list->items[list->count++] = (struct work){fn, ctx};
+}
+
+static void run_work(struct work_list *list)
+{
+    /* What runs may put more on the list. */
+    for (size_t i = 0; i < list->count; i++) {
+        struct work work = list->items[i];
         work.fn(work.ctx);
     }
-    loop->reap_count = 0;
+    list->count = 0;
 }
 
 void loop_free(struct loop *loop)
 {
     if (!loop)
         return;
-    run_reap_list(loop);
+    run_work(&loop->at_free);
+    run_work(&loop->reap);
     if (loop->on_sigterm)
         event_free(loop->on_sigterm);
     if (loop->on_sigint)
         event_free(loop->on_sigint);
     event_base_free(loop->base);
-    free(loop->reap);
+    free(loop->reap.items);
+    free(loop->at_free.items);
     free(loop);
 }
 
@@ -95,10 +109,9 @@ int loop_run(struct loop *loop)
     while (!loop->is_stopped) {
         if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
             log_panic("the event loop failed");
-        loop->now_ms = clock_ms(CLOCK_MONOTONIC);
         for (size_t i = 0; i < loop->hook_count; i++)
             loop->hooks[i].fn(loop->hooks[i].ctx);
-        run_reap_list(loop);
+        run_work(&loop->reap);
     }
     return loop->status;
 }
@@ -142,9 +155,10 @@ void loop_add_turn_hook(struct loop *loop, loop_fn fn, void *ctx)
 
 void loop_reap(struct loop *loop, loop_fn fn, void *ctx)
 {
-    if (loop->reap_count == loop->reap_cap) {
-        loop->reap_cap = loop->reap_cap ? loop->reap_cap * 2 : 16;
-        loop->reap = xrealloc(loop->reap, loop->reap_cap * sizeof(*loop->reap));
-    }
-    loop->reap[loop->reap_count++] = (struct work){fn, ctx};
+    add_work(&loop->reap, fn, ctx);
+}
+
+void loop_on_free(struct loop *loop, loop_fn fn, void *ctx)
+{
+    add_work(&loop->at_free, fn, ctx);
 }

@@ -29,8 +29,10 @@ void loop_on_terminate(struct loop *loop, loop_fn fn, void *ctx);
 void loop_add_turn_hook(struct loop *loop, loop_fn fn, void *ctx);
 /* Calls `fn` once at the end of this turn, after the hooks. */
 void loop_reap(struct loop *loop, loop_fn fn, void *ctx);
+/* Calls `fn` when the loop is freed: for what lives as long as it. */
+void loop_on_free(struct loop *loop, loop_fn fn, void *ctx);
 
-/* Monotonic milliseconds, read once a turn. */
-uint64_t loop_now_ms(const struct loop *loop);
+/* Monotonic milliseconds. */
+uint64_t mono_now_ms(void);
 /* Wall clock, milliseconds since the epoch. */
 uint64_t wall_now_ms(void);

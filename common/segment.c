@@ -1,7 +1,6 @@
 #include "common/segment.h"
 
 #include "common/crc32c.h"
-#include "common/log.h"
 #include "common/names.h"
 
 #include <assert.h>
@@ -182,10 +181,10 @@ int segment_create(int fd, struct slice tenant, struct slice room, uint64_t base
 }
 
 /* Finds the end of the valid records: -EBADMSG if that is before the committed end. */
-static int find_end(const struct segment_view *v, const struct segment_header *h, uint64_t *ret_end,
+static int find_end(const struct segment_view *v, struct segment_recovery *ret,
                     uint64_t *ret_last_seq)
 {
-    uint64_t committed = atomic_load(&h->committed);
+    const struct segment_header *h = segment_view_header(v);
     uint64_t offset = log_start(h);
     uint64_t last_seq = h->base_seq;
     struct segment_record record;
@@ -199,53 +198,56 @@ static int find_end(const struct segment_view *v, const struct segment_header *h
         if (offset > v->mapped)
             break;
     }
-    if (offset < committed) {
-        log_error("the record at byte %llu of a room's segment is damaged",
-                  (unsigned long long)offset);
-        return -EBADMSG;
-    }
-    if (r < 0)
-        log_warn("cut a torn record at byte %llu of a room's segment", (unsigned long long)offset);
-    *ret_end = offset;
+    *ret = (struct segment_recovery){.end = offset, .has_torn_tail = r < 0};
     *ret_last_seq = last_seq;
-    return 0;
+    return offset < atomic_load(&h->committed) ? -EBADMSG : 0;
 }
 
-int segment_recover(int fd, struct segment **ret_segment)
+/* Checks everything that is there. */
+static int examine(int fd, struct segment_recovery *ret, uint64_t *ret_last_seq)
 {
     struct segment_view *v;
-    struct segment_header *h;
     struct slice checkpoint;
-    uint64_t end = 0;
-    uint64_t last_seq = 0;
-
     int duplicate CLEANUP_FD = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+
     if (duplicate < 0)
         return -errno;
     int r = segment_view_open(duplicate, &v);
     if (r < 0)
         return r;
     (void)TAKE_FD(duplicate);
+    *ret = (struct segment_recovery){.end = SEGMENT_HEADER_BYTES};
     r = segment_view_checkpoint(v, &checkpoint);
     if (r == 0)
-        r = find_end(v, segment_view_header(v), &end, &last_seq);
+        r = find_end(v, ret, ret_last_seq);
     segment_view_free(v);
+    return r;
+}
+
+int segment_recover(int fd, struct segment **ret_segment, struct segment_recovery *ret_recovery)
+{
+    struct segment_recovery found = {0};
+    struct segment_header *h;
+    uint64_t last_seq = 0;
+    int r = examine(fd, &found, &last_seq);
+
+    if (ret_recovery && (r == 0 || r == -EBADMSG))
+        *ret_recovery = found;
     if (r < 0)
         return r;
     /* Cutting the file clears what lies behind the end, so that no later record can lead into it.
      */
-    if (ftruncate(fd, (off_t)end) < 0)
+    if (ftruncate(fd, (off_t)found.end) < 0)
         return -errno;
-    r = allocate(fd, end, GROW_MIN);
-    if (r < 0)
-        return r;
-    r = map_header(fd, &h);
+    r = allocate(fd, found.end, GROW_MIN);
+    if (r == 0)
+        r = map_header(fd, &h);
     if (r < 0)
         return r;
     atomic_store(&h->last_seq, last_seq);
-    atomic_store_explicit(&h->committed, end, memory_order_release);
+    atomic_store_explicit(&h->committed, found.end, memory_order_release);
     atomic_fetch_and(&h->flags, ~(uint32_t)SEGMENT_CLOSED);
-    *ret_segment = new_segment(fd, h, end, end + GROW_MIN);
+    *ret_segment = new_segment(fd, h, found.end, found.end + GROW_MIN);
     return 0;
 }
 

@@ -90,9 +90,17 @@ struct segment;
 WARN_UNUSED int segment_create(int fd, struct slice tenant, struct slice room, uint64_t base_seq,
                                struct slice checkpoint, struct segment **ret_segment);
 
+/* What recovery found out; written on success and on -EBADMSG. */
+struct segment_recovery {
+    uint64_t end;       /* file offset behind the last valid record */
+    bool has_torn_tail; /* a record that was never published was cut off there */
+};
+
 /* Opens what an earlier room left in `fd` (taken over on success). Cuts a torn tail. -ENODATA: the
- * file is empty or unfinished; -EBADMSG: it is damaged before its committed end. */
-WARN_UNUSED int segment_recover(int fd, struct segment **ret_segment);
+ * file is empty or unfinished; -EBADMSG: it is damaged before its committed end. `ret_recovery` may
+ * be NULL. */
+WARN_UNUSED int segment_recover(int fd, struct segment **ret_segment,
+                                struct segment_recovery *ret_recovery);
 
 void segment_free(struct segment *s);
 

@@ -178,7 +178,7 @@ void launcher_stop(struct launcher *l)
 
 static void wait_to_start(struct child *c)
 {
-    uint64_t uptime_ms = loop_now_ms(c->launcher->loop) - c->started_ms;
+    uint64_t uptime_ms = mono_now_ms() - c->started_ms;
 
     c->state = CHILD_WAITING;
     arm(c->timer, backoff_next(&c->backoff, uptime_ms));
@@ -201,7 +201,7 @@ static void start_child(struct child *c)
         .keep_fds = l->lock_fds,
         .keep_count = roles[c->role].keeps_lock ? l->lock_count : 0,
     };
-    c->started_ms = loop_now_ms(l->loop);
+    c->started_ms = mono_now_ms();
     pid_t pid = spawn_start(&spawn);
     if (pid < 0) {
         log_error("%s cannot be started: %s", roles[c->role].name, strerror(-pid));

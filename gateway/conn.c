@@ -77,11 +77,6 @@ struct conns {
 
 static const char *const state_names[] = {"http", "open", "closing", "draining", "dead"};
 
-static uint64_t now_ms(const struct conn *c)
-{
-    return loop_now_ms(c->conns->loop);
-}
-
 /* ---- states ---- */
 
 /* Bit n of the entry of a state: it may go over to state n. */
@@ -142,11 +137,11 @@ static void set_state(struct conn *c, enum conn_state state)
         break;
     case CONN_OPEN:
         c->deadline_ms = 0;
-        c->ping_ms = now_ms(c) + CONN_PING_MS;
+        c->ping_ms = mono_now_ms() + CONN_PING_MS;
         break;
     case CONN_CLOSING:
     case CONN_DRAINING:
-        c->deadline_ms = now_ms(c) + (was == CONN_HTTP ? CONN_STALL_MS : CONN_CLOSE_MS);
+        c->deadline_ms = mono_now_ms() + (was == CONN_HTTP ? CONN_STALL_MS : CONN_CLOSE_MS);
         c->message_ms = 0;
         blob_unref(TAKE_PTR(c->pong));
         /* The peer's close, or the end of its stream, must be seen. */
@@ -198,9 +193,9 @@ static void read_more_requests(struct conn *c);
 /* A slow client has its time anew with every byte that it takes. */
 static void note_progress(struct conn *c)
 {
-    c->sent_ms = now_ms(c);
+    c->sent_ms = mono_now_ms();
     if (c->state == CONN_HTTP || c->state == CONN_DRAINING)
-        c->deadline_ms = now_ms(c) + CONN_STALL_MS;
+        c->deadline_ms = mono_now_ms() + CONN_STALL_MS;
 }
 
 static void half_close(struct conn *c)
@@ -209,7 +204,7 @@ static void half_close(struct conn *c)
         set_state(c, CONN_DEAD);
     } else if (!c->is_half_closed) {
         c->is_half_closed = shutdown(c->fd, SHUT_WR) == 0;
-        c->deadline_ms = now_ms(c) + CONN_CLOSE_MS;
+        c->deadline_ms = mono_now_ms() + CONN_CLOSE_MS;
     }
 }
 
@@ -331,7 +326,7 @@ void conn_set_paused(struct conn *c, bool is_paused)
         (void)event_add(&c->on_read, NULL);
     /* The time of the pause is not the peer's. */
     if (!is_paused && c->message_ms != 0)
-        c->message_ms = now_ms(c);
+        c->message_ms = mono_now_ms();
 }
 
 /* A peer that sends pings and does not read would fill the queue: while the socket is blocked only
@@ -396,7 +391,7 @@ static void handle_frames(struct conn *c, uint8_t *data, size_t len)
     else if (!ws_parser_is_midway(&c->ws))
         c->message_ms = 0;
     else if (c->message_ms == 0)
-        c->message_ms = now_ms(c);
+        c->message_ms = mono_now_ms();
 }
 
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
@@ -421,7 +416,7 @@ void conn_answer(struct conn *c, const struct http_request *req, const struct ht
     if (content && content->len > 0 && !(req && req->verb == HTTP_VERB_HEAD))
         push(c, content);
     if (is_kept)
-        c->deadline_ms = now_ms(c) + CONN_IDLE_MS;
+        c->deadline_ms = mono_now_ms() + CONN_IDLE_MS;
     else
         drain(c);
 }
@@ -475,8 +470,8 @@ static void handle_requests(struct conn *c)
         if (c->is_paused)
             (void)event_del(&c->on_read);
         /* The time for a head runs from its first bytes on; they do not prolong it. */
-        else if (c->in.len > 0 && c->deadline_ms > now_ms(c) + CONN_HEAD_MS)
-            c->deadline_ms = now_ms(c) + CONN_HEAD_MS;
+        else if (c->in.len > 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
+            c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
         return;
     }
     /* What came behind the request that became a WebSocket are its first frames. */
@@ -579,7 +574,7 @@ static void tick_open(struct conn *c, uint64_t now)
 static void on_tick(evutil_socket_t fd, short what, void *ctx)
 {
     struct conns *conns = ctx;
-    uint64_t now = loop_now_ms(conns->loop);
+    uint64_t now = mono_now_ms();
     struct conn *next;
 
     (void)fd;
@@ -664,8 +659,8 @@ void conn_start(struct conns *conns, int fd)
     c->conns = conns;
     c->state = CONN_HTTP;
     c->fd = fd;
-    c->deadline_ms = loop_now_ms(conns->loop) + CONN_HEAD_MS;
-    c->sent_ms = loop_now_ms(conns->loop);
+    c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
+    c->sent_ms = mono_now_ms();
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     LIST_INSERT_HEAD(&conns->list, c, entry);
     conns->count++;

@@ -75,7 +75,7 @@ static void announce(struct session *s)
     /* A client that comes back under the same id should be ahead of what is remembered of it. Rooms
      * keep clocks in 32 bits. */
     j->clock = wall_s > j->clock ? wall_s : j->clock + 1;
-    j->renew_ms = loop_now_ms(s->loop) + RENEW_MS;
+    j->renew_ms = mono_now_ms() + RENEW_MS;
     struct blob *update = awareness_encode(&(struct awareness_state){
         .client = j->client, .clock = j->clock, .json = blob_slice(j->presence)});
     session_awareness(s, blob_slice(update));
@@ -101,7 +101,7 @@ static void on_tick(struct session *s)
 {
     const struct json_state *j = s->dialect_state;
 
-    if (j->presence && loop_now_ms(s->loop) >= j->renew_ms)
+    if (j->presence && mono_now_ms() >= j->renew_ms)
         announce(s);
 }
 

@@ -75,7 +75,7 @@ static void on_tick(struct session *s)
 {
     static const uint8_t nobody[] = {0}; /* an awareness update of no clients */
 
-    if (loop_now_ms(s->loop) >= conn_last_sent_ms(s->conn) + SILENCE_MS)
+    if (mono_now_ms() >= conn_last_sent_ms(s->conn) + SILENCE_MS)
         session_send_new(s, yproto_frame(YPROTO_AWARENESS, slice_of(nobody, sizeof(nobody))));
 }
 

@@ -51,7 +51,7 @@ static void on_stopping(evutil_socket_t fd, short what, void *ctx)
 
     (void)fd;
     (void)what;
-    if (is_done || loop_now_ms(g->loop) >= g->stop_ms)
+    if (is_done || mono_now_ms() >= g->stop_ms)
         loop_stop(g->loop, 0);
 }
 
@@ -63,7 +63,7 @@ static void on_terminate(void *ctx)
     if (g->stop_ms != 0)
         return;
     log_info("stopping");
-    g->stop_ms = loop_now_ms(g->loop) + GATEWAY_STOP_MS;
+    g->stop_ms = mono_now_ms() + GATEWAY_STOP_MS;
     listener_free(TAKE_PTR(g->listener));
     conns_shut_down(g->conns, WS_CLOSE_GOING_AWAY, "the server goes down");
     if (event_add(g->on_stopping, &check) < 0)

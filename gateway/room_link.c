@@ -138,7 +138,7 @@ static void set_state(struct room_link *link, enum room_link_state state)
         break;
     case ROOM_LINK_OPEN:
         forget_request(link);
-        link->open_ms = loop_now_ms(links->loop);
+        link->open_ms = mono_now_ms();
         break;
     case ROOM_LINK_LOST:
         ipc_close(TAKE_PTR(link->ipc));
@@ -175,7 +175,7 @@ static void lose(struct room_link *link, const char *why)
 {
     if (link->state != ROOM_LINK_OPEN)
         return;
-    bool was_steady = loop_now_ms(link->links->loop) >= link->open_ms + ROOM_STEADY_MS;
+    bool was_steady = mono_now_ms() >= link->open_ms + ROOM_STEADY_MS;
     link->losses = was_steady ? 1 : link->losses + 1;
     log_warn("room %.*s is lost (%s) and asked for again", (int)link->name_len,
              (const char *)link->name, why);

@@ -204,7 +204,7 @@ void session_awareness(struct session *s, struct slice awareness)
 void session_query_awareness(struct session *s)
 {
     struct msg_session_awareness m = {.session = s->id, .op = s->next_op++};
-    uint64_t now = loop_now_ms(s->loop);
+    uint64_t now = mono_now_ms();
 
     /* Whoever asks again so soon has what there is, and the changes come by themselves. */
     if (!s->link || room_link_is_full(s->link) || now < s->query_ms + SESSION_QUERY_MS)

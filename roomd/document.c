@@ -1,8 +1,11 @@
 #include "roomd/document.h"
 
+#include "common/log.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 
 #define MEMORY_MAX  ((size_t)512 << 20) /* of the CRDT; edits are refused above it */
 #define STRUCTS_MAX (8u << 20)          /* what fits into that, and what one update may hold */
@@ -81,7 +84,12 @@ static int recover(struct document *d)
 
     if (fd < 0)
         return -errno;
-    int r = segment_recover(fd, &d->segment);
+    struct segment_recovery found = {0};
+    int r = segment_recover(fd, &d->segment, &found);
+    if (r == -EBADMSG)
+        log_error("the segment is damaged at byte %" PRIu64, found.end);
+    else if (r == 0 && found.has_torn_tail)
+        log_warn("cut a torn record at byte %" PRIu64 " of the segment", found.end);
     if (r < 0)
         return r == -ENODATA ? 0 : r;
     (void)TAKE_FD(fd);

@@ -245,7 +245,7 @@ static int handle_session_awareness(struct link *link, const struct msg_session_
         send_presence(link, m->session);
         return 0;
     }
-    int r = awareness_apply(link->room->awareness, m->session, m->awareness, room_now_ms());
+    int r = awareness_apply(link->room->awareness, m->session, m->awareness, mono_now_ms());
     if (r < 0)
         reject(link, m->session, m->op, room_refusal(r, REFUSAL_BAD_MESSAGE));
     return 0;
@@ -335,7 +335,7 @@ void link_close(struct link *link)
     }
     TAILQ_REMOVE(&room->links, link, links);
     if (TAILQ_EMPTY(&room->links))
-        room->unused_since_ms = room_now_ms();
+        room->unused_since_ms = mono_now_ms();
     ipc_close(link->ipc);
     loop_reap(room->loop, free, link);
 }

@@ -51,7 +51,7 @@ void room_loaded(struct room *room, uint64_t stored_seq)
     if (room->state == ROOM_READY)
         return;
     room->state = ROOM_READY;
-    room->unused_since_ms = room_now_ms();
+    room->unused_since_ms = mono_now_ms();
     start_figures(room);
     /* What the load itself added must be in the segment before anybody may ask for it. */
     room_flush(room);

@@ -85,10 +85,6 @@ struct room {
     uint64_t next_idle_ms;    /* when ROOM_IDLE may be said again */
 };
 
-/* Monotonic milliseconds at the moment: a callback must not take the last turn's time, which may be
- * long ago. */
-uint64_t room_now_ms(void);
-
 /* ---- room.c ---- */
 
 /* The store gave all it has: creates or extends the segment, and the room is ready. */

@@ -2,20 +2,11 @@
 
 #include <errno.h>
 #include <event2/event.h>
-#include <time.h>
 
 #define SWEEP_MS     3000u /* as y-protocols looks for outdated states */
 #define STATS_MS     250u  /* between two looks at the document's statistics, at least */
 #define IDLE_GAP_MS  100u  /* between two ROOM_IDLE, at least */
 #define ANSWERS_KEPT 4096u /* the list is given back when it was longer */
-
-uint64_t room_now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* ---- the batch ---- */
 
@@ -174,7 +165,7 @@ static void wake_in(struct room *room, uint64_t ms)
 void room_end_turn(void *ctx)
 {
     struct room *room = ctx;
-    uint64_t now_ms = room_now_ms();
+    uint64_t now_ms = mono_now_ms();
 
     room_flush(room);
     /* Closing a link changes who is present. */

@@ -113,7 +113,7 @@ Test(segment, recovery_keeps_everything_published)
     append(s, 8, "one");
     append(s, 9, "two two two two");
     segment_free(s);
-    cr_assert_eq(segment_recover(dup(fd), &s), 0);
+    cr_assert_eq(segment_recover(dup(fd), &s, NULL), 0);
     cr_expect_eq(segment_header(s)->last_seq, 9);
     append(s, 10, "three");
     cr_expect_eq(count_records(fd), 3);
@@ -125,6 +125,7 @@ Test(segment, a_torn_tail_is_cut_and_cannot_come_back)
 {
     int fd = new_file();
     struct segment *s = create(fd);
+    struct segment_recovery found;
     append(s, 8, "one");
     uint64_t end = segment_header(s)->committed;
     append(s, 9, "a record that was never published");
@@ -135,12 +136,14 @@ Test(segment, a_torn_tail_is_cut_and_cannot_come_back)
     segment_free(s);
     cr_assert_eq(pwrite(fd, "X", 1, (off_t)end + 40), 1);
 
-    cr_assert_eq(segment_recover(dup(fd), &s), 0);
+    cr_assert_eq(segment_recover(dup(fd), &s, &found), 0);
+    cr_expect(found.has_torn_tail);
+    cr_expect_eq(found.end, end);
     cr_expect_eq(segment_header(s)->last_seq, 8);
     append(s, 9, "a");
     cr_expect_eq(count_records(fd), 2);
     segment_free(s);
-    cr_assert_eq(segment_recover(dup(fd), &s), 0);
+    cr_assert_eq(segment_recover(dup(fd), &s, NULL), 0);
     cr_expect_eq(segment_header(s)->last_seq, 9);
     segment_free(s);
     close(fd);
@@ -152,6 +155,7 @@ Test(segment, damage_before_the_committed_end_is_refused)
     struct segment *s = create(fd);
     struct segment_view *v;
     struct segment_record r;
+    struct segment_recovery found;
     uint64_t start = segment_header(s)->committed;
     uint64_t offset = 0;
 
@@ -159,7 +163,8 @@ Test(segment, damage_before_the_committed_end_is_refused)
     append(s, 9, "two");
     segment_free(s);
     cr_assert_eq(pwrite(fd, "X", 1, (off_t)start + 32), 1);
-    cr_expect_eq(segment_recover(dup(fd), &s), -EBADMSG);
+    cr_expect_eq(segment_recover(dup(fd), &s, &found), -EBADMSG);
+    cr_expect_eq(found.end, start, "names the record");
     v = view(fd);
     cr_expect_eq(segment_view_next(v, &offset, &r), -EBADMSG);
     segment_view_free(v);
@@ -173,7 +178,7 @@ Test(segment, a_damaged_checkpoint_is_refused)
 
     segment_free(s);
     cr_assert_eq(pwrite(fd, "X", 1, SEGMENT_HEADER_BYTES), 1);
-    cr_expect_eq(segment_recover(dup(fd), &s), -EBADMSG);
+    cr_expect_eq(segment_recover(dup(fd), &s, NULL), -EBADMSG);
     close(fd);
 }
 
@@ -191,7 +196,7 @@ Test(segment, bytes_of_another_file_are_no_records)
     segment_free(t);
     cr_assert_eq(pread(fd, record, 40, (off_t)start), 40);
     cr_assert_eq(pwrite(other, record, 40, (off_t)start), 40);
-    cr_assert_eq(segment_recover(dup(other), &t), 0);
+    cr_assert_eq(segment_recover(dup(other), &t, NULL), 0);
     cr_expect_eq(segment_header(t)->last_seq, 7);
     segment_free(t);
     close(fd);
@@ -206,11 +211,11 @@ Test(segment, unfinished_and_foreign_files_are_told_apart)
     int fd = new_file();
 
     cr_expect_eq(segment_view_open(fd, &v), -ENODATA);
-    cr_expect_eq(segment_recover(fd, &s), -ENODATA);
+    cr_expect_eq(segment_recover(fd, &s, NULL), -ENODATA);
     cr_assert_eq(write(fd, page, sizeof(page)), (ssize_t)sizeof(page));
-    cr_expect_eq(segment_recover(fd, &s), -ENODATA);
+    cr_expect_eq(segment_recover(fd, &s, NULL), -ENODATA);
     cr_assert_eq(pwrite(fd, "garbage!", 8, 0), 8);
-    cr_expect_eq(segment_recover(fd, &s), -EBADMSG);
+    cr_expect_eq(segment_recover(fd, &s, NULL), -EBADMSG);
     close(fd);
     fd = open("/dev/null", O_RDWR | O_CLOEXEC);
     cr_expect_eq(segment_view_open(fd, &v), -EBADMSG);
