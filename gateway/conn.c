@@ -193,7 +193,6 @@ static void read_more_requests(struct conn *c);
 /* A slow client has its time anew with every byte that it takes. */
 static void note_progress(struct conn *c)
 {
-    c->sent_ms = mono_now_ms();
     if (c->state == CONN_HTTP || c->state == CONN_DRAINING)
         c->deadline_ms = mono_now_ms() + CONN_STALL_MS;
 }
@@ -291,6 +290,7 @@ void conn_send(struct conn *c, struct blob *frames)
         fail(c, WS_CLOSE_TRY_LATER, "the client reads too slowly");
         return;
     }
+    c->sent_ms = mono_now_ms();
     push(c, frames);
 }
 

@@ -78,5 +78,6 @@ void conn_send_large_new(struct conn *c, struct blob *frames);
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 /* Stops reading, and starts it again. */
 void conn_set_paused(struct conn *c, bool is_paused);
-/* When something was last written to the client, in loop time. */
+/* When the owner last sent something, by mono_now_ms(). Pings do not count: the scripts of a page
+ * do not see them. */
 uint64_t conn_last_sent_ms(const struct conn *c);

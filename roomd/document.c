@@ -403,7 +403,7 @@ static int send_whole(const struct document *d, document_edit_fn fn, void *ctx)
     int r = crdt_doc_encode(d->doc, CRDT_V1, NULL, 0, &state);
 
     if (r == 0)
-        fn(ctx, d->last_seq, slice_of(state.data, state.len));
+        fn(ctx, d->last_seq, 0, slice_of(state.data, state.len));
     crdt_buf_done(&state);
     return r;
 }
@@ -424,7 +424,7 @@ int document_since(const struct document *d, uint64_t seq, document_edit_fn fn, 
     if (r == 0 && offset == 0)
         r = send_whole(d, fn, ctx);
     while (r == 0 && offset != 0 && (r = segment_view_next(v, &offset, &record)) > 0) {
-        fn(ctx, record.seq, record.payload);
+        fn(ctx, record.seq, record.session, record.payload);
         r = 0;
     }
     segment_view_free(v);

@@ -78,9 +78,9 @@ void document_clear_batch(struct document *d);
 WARN_UNUSED int document_sync(const struct document *d, enum crdt_format format, struct slice sv,
                               struct crdt_buf *update, struct crdt_buf *state_vector);
 
-/* Calls `fn` for every edit after `seq`, in order; once with the whole document and the last
- * sequence if the segment's log does not reach back so far or is long. `update` (format 1) is
- * borrowed. 0 or -errno. */
-typedef void (*document_edit_fn)(void *ctx, uint64_t seq, struct slice update);
+/* Calls `fn` for every edit after `seq`, in order, with its author; once with the whole document,
+ * the last sequence and no author if the segment's log does not reach back so far or is long.
+ * `update` (format 1) is borrowed. 0 or -errno. */
+typedef void (*document_edit_fn)(void *ctx, uint64_t seq, uint64_t session, struct slice update);
 WARN_UNUSED int document_since(const struct document *d, uint64_t seq, document_edit_fn fn,
                                void *ctx);

@@ -254,10 +254,12 @@ static int handle_session_awareness(struct link *link, const struct msg_session_
 /* ---- the link ---- */
 
 /* What the gateway's clients have missed. Their formats are not known yet, so both are sent. */
-static void send_missed(void *ctx, uint64_t seq, struct slice update)
+/* The author stays named: its own edit coming back is an acknowledgement, which only the store
+ * gives. */
+static void send_missed(void *ctx, uint64_t seq, uint64_t session, struct slice update)
 {
     if (fits_frame(seq, update))
-        link_send(ctx, encode_edit(seq, 0, update, true));
+        link_send(ctx, encode_edit(seq, session, update, true));
 }
 
 static int handle_link_open(struct link *link, const struct msg_link_open *m)

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -102,6 +103,8 @@ void harness_start(struct gateway_under_test *g)
     g->pid = fork();
     if (g->pid == 0) {
         (void)close(g->roomd_listener);
+        /* Not to outlive a test that fails. */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         exit(run_gateway(argv, sizeof(argv) / sizeof(argv[0])));
     }
     harness_accept_roomd(g);

@@ -399,7 +399,7 @@ static int join_json(int *room, uint64_t *ret_session)
     struct blob *hello CLEANUP_BLOB = NULL;
 
     cr_assert(client_receive(client, &hello) == 1);
-    cr_expect(strstr((const char *)hello->data, "{\"t\":\"hello\",\"room\":\"r\","));
+    cr_expect(memcmp(hello->data, "{\"t\":\"hello\",\"room\":\"r\",", 24) == 0);
     if (*room < 0)
         *room = roomd_open_room(&g, "r", -1);
     *ret_session = room_expect_join(*room, 2);

@@ -77,9 +77,10 @@ struct seen {
     uint64_t first;
     uint64_t last;
     size_t bytes;
+    uint64_t session; /* of the last */
 };
 
-static void on_edit(void *ctx, uint64_t seq, struct slice update)
+static void on_edit(void *ctx, uint64_t seq, uint64_t session, struct slice update)
 {
     struct seen *seen = ctx;
 
@@ -87,6 +88,7 @@ static void on_edit(void *ctx, uint64_t seq, struct slice update)
         seen->first = seq;
     seen->last = seq;
     seen->bytes += update.len;
+    seen->session = session;
 }
 
 static struct seen since(const struct document *d, uint64_t seq)
@@ -192,6 +194,7 @@ Test(document, what_followed)
     cr_assert_eq(seen.count, 3);
     cr_assert_eq(seen.first, 13);
     cr_assert_eq(seen.last, 15);
+    cr_assert_eq(seen.session, 1);
     cr_assert_eq(since(d, 10).count, 5);
     cr_assert_eq(since(d, 14).count, 1);
     cr_assert_eq(since(d, 15).count, 0);
