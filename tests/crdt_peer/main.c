@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "crdt/any.h"
+#include "crdt/awareness_update.h"
 #include "crdt/crdt.h"
 #include "crdt/lib0.h"
 
@@ -224,6 +225,120 @@ static int run_convert_to_v1(struct peer *peer, struct crdt_slice payload, struc
     return crdt_update_convert(CRDT_V2, payload, CRDT_V1, NULL, out);
 }
 
+/* ---- versions ---- */
+
+static int snapshot(struct peer *peer, enum crdt_format format, struct crdt_buf *out)
+{
+    struct crdt_snapshot *now;
+    int rc = crdt_doc_snapshot(peer->doc, &now);
+    if (rc < 0)
+        return rc;
+    rc = crdt_snapshot_encode(now, format, out);
+    crdt_snapshot_free(now);
+    return rc;
+}
+
+static int run_snapshot_v1(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)payload;
+    return snapshot(peer, CRDT_V1, out);
+}
+
+static int run_snapshot_v2(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    (void)payload;
+    return snapshot(peer, CRDT_V2, out);
+}
+
+static int run_doc_at_snapshot(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct crdt_snapshot *then;
+    int rc = crdt_snapshot_decode(CRDT_V1, payload, NULL, &then);
+    if (rc < 0)
+        return rc;
+    rc = crdt_doc_at_snapshot(peer->doc, CRDT_V1, then, out);
+    crdt_snapshot_free(then);
+    return rc;
+}
+
+static int run_update_at_snapshot(struct peer *peer, struct crdt_slice payload,
+                                  struct crdt_buf *out)
+{
+    struct crdt_slice bytes;
+    struct crdt_snapshot *then;
+    (void)peer;
+    int rc = take_sized(&payload, &bytes);
+    if (rc == 0)
+        rc = crdt_snapshot_decode(CRDT_V2, bytes, NULL, &then);
+    if (rc < 0)
+        return rc;
+    rc = crdt_update_at_snapshot(CRDT_V2, payload, then, NULL, out);
+    crdt_snapshot_free(then);
+    return rc;
+}
+
+/* ---- positions ---- */
+
+static int run_position_at(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct crdt_relative_position position;
+    struct lib0_reader r;
+    bool is_before;
+    lib0_reader_init(&r, payload.data, payload.len);
+    uint64_t index = lib0_read_uint(&r);
+    int64_t assoc = (int64_t)lib0_read_int(&r, &is_before);
+    if (r.has_failed)
+        return -EINVAL;
+    crdt_doc_position_at(peer->doc, (const char *)r.pos, lib0_remaining(&r), index,
+                         is_before ? -assoc : assoc, &position);
+    return crdt_relative_position_encode(&position, out);
+}
+
+static int run_position_resolve(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct crdt_relative_position position;
+    struct crdt_absolute_position at;
+    char text[96];
+    int rc = crdt_relative_position_decode(payload, &position);
+    if (rc == 0)
+        rc = crdt_doc_position_resolve(peer->doc, &position, &at);
+    if (rc == -ENOENT) {
+        lib0_write_bytes(out, "null", 4);
+        return 0;
+    }
+    if (rc < 0)
+        return rc;
+    int len =
+        snprintf(text, sizeof(text), "{\"index\":%llu,\"type\":", (unsigned long long)at.index);
+    lib0_write_bytes(out, text, (size_t)len);
+    if (at.is_root) {
+        crdt_json_write_string(out, at.root.data, at.root.len);
+    } else {
+        len = snprintf(text, sizeof(text), "[%llu,%llu]", (unsigned long long)at.client,
+                       (unsigned long long)at.clock);
+        lib0_write_bytes(out, text, (size_t)len);
+    }
+    lib0_write_u8(out, '}');
+    return 0;
+}
+
+/* ---- awareness ---- */
+
+static int run_awareness(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    static const struct crdt_awareness_limits limits = {.nesting = CRDT_DEFAULT_NESTING};
+    struct crdt_awareness_reader r;
+    struct crdt_awareness_state state;
+    (void)peer;
+    int rc = crdt_awareness_reader_init(&r, payload, &limits);
+    if (rc < 0)
+        return rc;
+    crdt_awareness_write_count(out, r.left);
+    while ((rc = crdt_awareness_reader_next(&r, &state)) > 0)
+        crdt_awareness_write_state(out, &state);
+    return rc;
+}
+
 /* ---- requests ---- */
 
 struct command {
@@ -251,6 +366,16 @@ static const struct command commands[] = {
     {'U', run_update_state_vector_v2, "a v2 update", "its state vector"},
     {'c', run_convert_to_v2, "a v1 update", "the v2 update"},
     {'C', run_convert_to_v1, "a v2 update", "the v1 update"},
+    {'w', run_snapshot_v1, "", "the document's snapshot, v1"},
+    {'W', run_snapshot_v2, "", "the document's snapshot, v2"},
+    {'t', run_doc_at_snapshot, "a v1 snapshot", "a v1 update of the document's version"},
+    {'T', run_update_at_snapshot, "u32 length, a v2 snapshot, a v2 update",
+     "a v2 update of the update's version"},
+    {'i', run_position_at, "an index (varUint), an association (varInt), a root's name",
+     "the relative position"},
+    {'q', run_position_resolve, "a relative position",
+     "JSON: the index and the type (a root's name, or client and clock), or null"},
+    {'x', run_awareness, "an awareness update", "the same, written anew"},
 };
 
 static const struct command *find_command(uint8_t letter)
@@ -271,6 +396,10 @@ static const char *reason_of(int rc)
         return "over a limit";
     case EINVAL:
         return "bad request";
+    case ERANGE:
+        return "not a version of this";
+    case ESTALE:
+        return "collected";
     default:
         return strerror(-rc);
     }

@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { test } from 'node:test';
 import * as decoding from 'lib0/decoding';
 import { Peer } from './peer.mjs';
 import { Random, settings } from './random.mjs';
 
 const { seed } = settings(0);
-const folder = process.env.CONCORD_DATA ?? join(import.meta.dirname, '../../../shared/data');
+const folder = process.env.CONCORD_DATA ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
 const file = join(folder, 'histories.bin');
 const skip = existsSync(file) ? false : `no ${file}`;
 

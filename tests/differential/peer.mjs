@@ -102,6 +102,34 @@ export class Peer {
     return this.ask('C', update);
   }
 
+  snapshot(version = 1) {
+    return this.ask(version === 2 ? 'W' : 'w');
+  }
+
+  /* The document as of a v1 snapshot, as a v1 update. */
+  documentAt(snapshot) {
+    return this.ask('t', snapshot);
+  }
+
+  /* The version of a v2 update as of a v2 snapshot, as a v2 update. */
+  updateAt(update, snapshot) {
+    return this.ask('T', Buffer.concat([sized(snapshot), update]));
+  }
+
+  /* The relative position of an index in a root: `head` is the index and the association. */
+  positionAt(head, root) {
+    return this.ask('i', Buffer.concat([head, Buffer.from(root)]));
+  }
+
+  /* { index, type } or null. */
+  async resolvePosition(position) {
+    return JSON.parse(await this.ask('q', position));
+  }
+
+  rewriteAwareness(update) {
+    return this.ask('x', update);
+  }
+
   #receive(chunk) {
     this.#chunks.push(chunk);
     this.#received += chunk.length;

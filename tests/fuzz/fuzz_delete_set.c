@@ -54,8 +54,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (crdt_doc_apply(after, CRDT_V1, structs.data, structs.len, NULL) == 0 && first == 0 &&
         crdt_doc_apply(after, format, deletes.data, deletes.len, NULL) == 0 &&
         crdt_doc_apply(before, CRDT_V1, structs.data, structs.len, NULL) == 0 &&
-        !has_empty_struct(CRDT_V1, structs.data, structs.len))
-        check_same(before, after);
+        is_sound(CRDT_V1, structs))
+        check_same(before, after, CRDT_V1);
 
     crdt_doc_free(before);
     crdt_doc_free(after);

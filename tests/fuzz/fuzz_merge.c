@@ -40,7 +40,7 @@ static void check_merge(enum crdt_format format, const struct crdt_slice *update
 
 static void merge_parts(enum crdt_format format, struct crdt_slice rest)
 {
-    struct crdt_slice updates[MAX_UPDATES];
+    struct crdt_slice updates[MAX_UPDATES] = {0};
     size_t count = 0;
     while (rest.len > 0 && count < MAX_UPDATES)
         take_part(&rest, &updates[count++]);
@@ -129,8 +129,8 @@ static void run_script(enum crdt_format format, struct crdt_slice script)
     struct crdt_doc *one_by_one = apply_all(&h, format, 0);
     struct crdt_doc *turned = apply_all(&h, format, choice);
     struct crdt_doc *merged = merge_all(&h, choice);
-    check_same(one_by_one, turned);
-    check_same(one_by_one, merged);
+    check_same(one_by_one, turned, CRDT_V1);
+    check_same(one_by_one, merged, CRDT_V1);
     crdt_doc_free(one_by_one);
     crdt_doc_free(turned);
     crdt_doc_free(merged);

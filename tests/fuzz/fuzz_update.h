@@ -20,18 +20,25 @@ static inline void read_everything(const struct crdt_doc *doc)
     crdt_buf_done(&out);
 }
 
-/* What a document gives out makes the same document. */
-static inline void check_round_trip(const struct crdt_doc *doc, enum crdt_format format)
+/* What a document gives out makes a document of the same clocks; `is_exact`: the same document. */
+static inline void check_round_trip(const struct crdt_doc *doc, enum crdt_format format,
+                                    bool is_exact)
 {
-    struct crdt_buf first = {0};
-    if (encode_doc(doc, format, &first)) {
-        CHECK(crdt_update_validate(format, first.data, first.len, &fuzz_limits) == 0);
-        struct crdt_doc *copy = load_doc(format, &first);
+    struct crdt_buf update = {0}, sv = {0}, copy_sv = {0};
+    if (encode_doc(doc, format, &update)) {
+        CHECK(crdt_update_validate(format, update.data, update.len, &fuzz_limits) == 0);
+        struct crdt_doc *copy = load_doc(format, &update);
+        CHECK(crdt_doc_state_vector(doc, &sv) == 0);
+        CHECK(crdt_doc_state_vector(copy, &copy_sv) == 0);
+        CHECK(is_equal(&sv, &copy_sv));
         CHECK(crdt_doc_has_pending(copy) == crdt_doc_has_pending(doc));
-        check_same(doc, copy);
+        if (is_exact)
+            check_same(doc, copy, format);
         crdt_doc_free(copy);
     }
-    crdt_buf_done(&first);
+    crdt_buf_done(&update);
+    crdt_buf_done(&sv);
+    crdt_buf_done(&copy_sv);
 }
 
 /* The update a second time changes nothing. */
@@ -59,14 +66,16 @@ static inline void fuzz_update(enum crdt_format format, const uint8_t *data, siz
     if (rc < 0) {
         struct crdt_doc *empty = new_doc();
         check_refusal(rc);
-        check_same(doc, empty);
+        check_same(doc, empty, format);
         crdt_doc_free(empty);
     } else {
         CHECK(applied.has_pending == crdt_doc_has_pending(doc));
         read_everything(doc);
         if (!has_empty_struct(format, data, size)) {
-            check_round_trip(doc, CRDT_V1);
-            check_round_trip(doc, CRDT_V2);
+            /* Not all values have a form in both formats. */
+            bool is_exact = is_sound(format, update);
+            check_round_trip(doc, CRDT_V1, is_exact && format == CRDT_V1);
+            check_round_trip(doc, CRDT_V2, is_exact && format == CRDT_V2);
             check_repetition(doc, format, update);
         }
     }

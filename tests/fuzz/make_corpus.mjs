@@ -6,13 +6,14 @@
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as encoding from 'lib0/encoding';
 import { Awareness, encodeAwarenessUpdate } from 'y-protocols/awareness';
 import * as Y from 'yjs';
 import { jsonValue, makeHistory } from '../differential/history.mjs';
 import { Random } from '../differential/random.mjs';
 
-const folder = join(import.meta.dirname, 'corpus');
+const folder = fileURLToPath(new URL('corpus', import.meta.url));
 const hex = (text) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const utf8 = (text) => Buffer.from(text, 'utf8');
 
@@ -251,6 +252,56 @@ write('diff', {
   gap: diffing(1, svOf([[1, 2]]), gap.v1, v1Of('text')),
   pair: diffing(1, svOf([[1, 2]]), v1Of('text'), v1Of('surrogates')),
   ahead: diffing(1, svOf([[1, 2 ** 32]]), v1Of('text'), v1Of('concurrent')),
+});
+
+const versions = (() => {
+  const doc = newDoc(1, { gc: false });
+  const t = doc.getText('t');
+  t.insert(0, 'a😀b');
+  t.delete(3, 1);
+  const snapshot = Y.snapshot(doc);
+  t.delete(0, 1);
+  t.insert(2, [...'later'].join(''));
+  return {
+    'kept-v1': Buffer.concat([Buffer.from([0]), part(Y.encodeStateAsUpdate(doc)), Y.encodeSnapshot(snapshot)]),
+    'kept-v2': Buffer.concat([Buffer.from([1]), part(Y.encodeStateAsUpdateV2(doc)), Y.encodeSnapshotV2(snapshot)]),
+  };
+})();
+const snapshotOf = (name) => {
+  const doc = new Y.Doc();
+  Y.applyUpdate(doc, v1Of(name));
+  return Y.snapshot(doc);
+};
+write('snapshot', {
+  ...versions,
+  ...Object.fromEntries(
+    few.flatMap((name) => [
+      [`${name}-v1`, Buffer.concat([Buffer.from([0]), part(v1Of(name)), Y.encodeSnapshot(snapshotOf(name))])],
+      [`${name}-v2`, Buffer.concat([Buffer.from([1]), part(updates[name].v2), Y.encodeSnapshotV2(snapshotOf(name))])],
+    ]),
+  ),
+  collected: Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('00 01 01 04')]),
+  'inside-a-pair': Buffer.concat([Buffer.from([0]), part(v1Of('surrogates')), hex('00 01 01 02')]),
+  'too-far': Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('00 01 01 7f')]),
+  'touching-ranges': Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('01 01 02 00 01 01 01 01 01 02')]),
+});
+
+write('position', {
+  ...Object.fromEntries(
+    ['text', 'surrogates', 'concurrent', 'pending', 'rich'].flatMap((name) => {
+      const doc = new Y.Doc();
+      Y.applyUpdate(doc, v1Of(name));
+      return [-1, 0].map((assoc) => {
+        const position = Y.createRelativePositionFromTypeIndex(doc.getText('t'), 2, assoc);
+        return [`${name}${assoc}`, Buffer.concat([part(v1Of(name)), Y.encodeRelativePosition(position)])];
+      });
+    }),
+  ),
+  'nested-type': Buffer.concat([part(v1Of('arrays')), hex('02 01 06 00')]),
+  'no-type': Buffer.concat([part(v1Of('text')), hex('02 01 01 00')]),
+  'unknown-root': Buffer.concat([part(v1Of('text')), hex('01 02 7878 41')]),
+  old: Buffer.concat([part(v1Of('text')), hex('00 01 01')]),
+  far: Buffer.concat([part(v1Of('text')), hex('00 ff ff ff ff ff ff ff 0f ff ff ff ff ff ff ff 0f bf ff ff ff ff ff ff 0f')]),
 });
 
 const anyOf = (value) => {

@@ -80,6 +80,21 @@ Test(json_frames, a_presence_is_the_frame_without_its_envelope)
     json_message_done(&m);
 }
 
+Test(json_frames, a_client_that_left_has_the_null_state)
+{
+    struct json_message m;
+
+    cr_assert(
+        json_message_read(
+            slice_str("{\"t\":\"presence\",\"client\":7,\"left\":true,\"user\":\"k\"}"), &m) == 0);
+    cr_expect(m.has_left);
+    cr_expect(slice_equal(blob_slice(m.state), slice_str("null")));
+    json_message_done(&m);
+    cr_assert(json_message_read(slice_str("{\"t\":\"presence\",\"left\":1}"), &m) == 0);
+    cr_expect(!m.has_left);
+    json_message_done(&m);
+}
+
 /* A presence whose state has `len` bytes: {"a":"xxx"}. */
 static uint32_t presence_of_size(size_t len)
 {

@@ -116,6 +116,11 @@ describe('json socket', () => {
     const late = await joinJson(t, server, 'presence');
     await late.frame(isAda, 'who was there before');
 
+    json.send({ t: 'presence', client: 4711, left: true });
+    await awarenessHolds(yjs, (states) => !states.has(4711), 'kerim hides');
+    json.send({ t: 'presence', client: 4711, user: 'kerim' });
+    await awarenessHolds(yjs, (states) => states.has(4711), 'kerim is back');
+
     json.close();
     await awarenessHolds(yjs, (states) => !states.has(4711), 'kerim is gone');
     yjs.provider.disconnect();
