@@ -94,6 +94,8 @@ static uint32_t handle_presence(struct session *s, struct json_message *m)
     blob_unref(j->presence);
     j->presence = TAKE_PTR(m->state);
     announce(s);
+    if (m->has_left) /* nothing to renew */
+        blob_unref(TAKE_PTR(j->presence));
     return 0;
 }
 

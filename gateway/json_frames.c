@@ -205,7 +205,8 @@ static uint32_t read_op(const json_t *root, struct json_message *m)
     return 0;
 }
 
-/* The awareness state of a client is its frame without the envelope's fields. */
+/* The awareness state of a client is its frame without the envelope's fields; that of a client that
+ * says `"left":true`, as others are told of it, is null. */
 static uint32_t read_presence(json_t *root, struct json_message *m)
 {
     const json_t *client = json_object_get(root, "client");
@@ -213,6 +214,11 @@ static uint32_t read_presence(json_t *root, struct json_message *m)
     m->has_client = client != NULL;
     if (client && !read_integer(client, &m->client))
         return REFUSAL_BAD_MESSAGE;
+    m->has_left = json_is_true(json_object_get(root, "left"));
+    if (m->has_left) {
+        m->state = blob_copy(slice_str("null"));
+        return 0;
+    }
     (void)json_object_del(root, "t");
     (void)json_object_del(root, "client");
     size_t len = json_dumpb(root, NULL, 0, JSON_COMPACT);

@@ -41,6 +41,7 @@ struct json_message {
     bool has_client;
     uint64_t client;    /* PRESENCE: awareness client, if the frame names one */
     struct blob *state; /* PRESENCE: the state as JSON text */
+    bool has_left;      /* PRESENCE: the state is null */
 };
 
 /* Reads a client's message. 0, or the refusal (enum refusal) with `kind` and `seq` set as far as

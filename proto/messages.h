@@ -99,8 +99,8 @@
     F(u64, session, 0) F(u64, op, 0) F(bytes, awareness, PROTO_CLIENT_MAX)
 #define PROTO_ROOM_SYNC_FIELDS(F)                                                                  \
     F(u64, session, 0)                                                                             \
-    F(u64, op, 0) F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX)                                \
-        F(bytes, state_vector, PROTO_UPDATE_MAX)
+    F(u64, op, 0)                                                                                  \
+    F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, state_vector, PROTO_UPDATE_MAX)
 /* `update_v2` is empty unless a client of this link joined with format 2, or the message answers
  * link_open: who will join is not known then. */
 #define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
