@@ -36,8 +36,9 @@ const read = (doc, roots) =>
   Object.fromEntries(Object.entries(roots).map(([name, kind]) => [name, readers[kind](doc, name)]));
 
 /* Strings are UTF-8 in the engine: half of a surrogate pair, as a loop over a string has it, is U+FFFD. */
+const wellFormed = (text) => Buffer.from(text, 'utf8').toString('utf8');
 const print = (value) =>
-  JSON.stringify(value, (_key, inner) => (typeof inner === 'string' ? inner.toWellFormed() : inner));
+  JSON.stringify(value, (_key, inner) => (typeof inner === 'string' ? wellFormed(inner) : inner));
 
 const newReplica = () => {
   const doc = new Y.Doc();

@@ -1,12 +1,19 @@
 /* Real y-websocket clients, of every generation that is in use. */
 import WebSocket from 'ws';
 import * as Y from 'yjs';
-import { WebsocketProvider as Provider1 } from 'y-websocket-1';
-import { WebsocketProvider as Provider2 } from 'y-websocket-2';
-import { WebsocketProvider as Provider3 } from 'y-websocket';
+import * as provider1 from 'y-websocket-1';
+import * as provider2 from 'y-websocket-2';
+import * as provider3 from 'y-websocket';
 import { until } from './wait.mjs';
 
-export const PROVIDERS = { '1.5': Provider1, '2.x': Provider2, '3.x': Provider3 };
+/* The older ones are CommonJS, of which not every Node finds the names. */
+const classOf = (module) => module.WebsocketProvider ?? module.default.WebsocketProvider;
+
+export const PROVIDERS = {
+  1.5: classOf(provider1),
+  '2.x': classOf(provider2),
+  '3.x': classOf(provider3),
+};
 
 /* Every provider listens for the end of the process. */
 process.setMaxListeners(0);
