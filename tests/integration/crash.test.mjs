@@ -4,12 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import * as Y from 'yjs';
 import { joinJson } from '../lib/json-client.mjs';
 import { gone, kill } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
 import { poll, until } from '../lib/wait.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
+import Y from '../lib/yjs.mjs';
 
 const ROOT = 'body';
 const textOf = (doc) => doc.getText(ROOT).toString();

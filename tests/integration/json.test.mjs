@@ -1,11 +1,11 @@
 /* The JSON socket: its greeting, edits and their acknowledgement, presence, refused edits. */
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
-import * as Y from 'yjs';
 import { fromBase64, joinJson, toBase64 } from '../lib/json-client.mjs';
 import { suiteScope } from '../lib/scope.mjs';
 import { startServer } from '../lib/server.mjs';
 import { awarenessHolds, docHolds, joinYjs } from '../lib/yjs-client.mjs';
+import Y from '../lib/yjs.mjs';
 
 const ROOT = 'body';
 const textOf = (doc) => doc.getText(ROOT).toString();

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { readdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import * as Y from 'yjs';
 import { joinJson } from '../lib/json-client.mjs';
 import { isAlive } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
 import { poll, until } from '../lib/wait.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
+import Y from '../lib/yjs.mjs';
 
 const ROOT = 'body';
 const textOf = (doc) => doc.getText(ROOT).toString();

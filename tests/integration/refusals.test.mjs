@@ -6,12 +6,12 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import * as Y from 'yjs';
 import { joinJson, toBase64 } from '../lib/json-client.mjs';
 import { suiteScope } from '../lib/scope.mjs';
 import { startServer } from '../lib/server.mjs';
 import { once, until } from '../lib/wait.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
+import Y from '../lib/yjs.mjs';
 
 const ROOM = 'bystanders';
 const MESSAGE_BYTES = 65536;

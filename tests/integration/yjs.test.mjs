@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import * as Y from 'yjs';
 import { startServer } from '../lib/server.mjs';
 import { turn } from '../lib/wait.mjs';
-import { PROVIDERS, converged, joinYjs, synced } from '../lib/yjs-client.mjs';
+import { converged, joinYjs, synced } from '../lib/yjs-client.mjs';
+import Y, { PROVIDERS } from '../lib/yjs.mjs';
 
 const ROUNDS = 20;
 

@@ -1,19 +1,7 @@
 /* Real y-websocket clients, of every generation that is in use. */
 import WebSocket from 'ws';
-import * as Y from 'yjs';
-import * as provider1 from 'y-websocket-1';
-import * as provider2 from 'y-websocket-2';
-import * as provider3 from 'y-websocket';
 import { until } from './wait.mjs';
-
-/* The older ones are CommonJS, of which not every Node finds the names. */
-const classOf = (module) => module.WebsocketProvider ?? module.default.WebsocketProvider;
-
-export const PROVIDERS = {
-  1.5: classOf(provider1),
-  '2.x': classOf(provider2),
-  '3.x': classOf(provider3),
-};
+import Y, { PROVIDERS } from './yjs.mjs';
 
 /* Every provider listens for the end of the process. */
 process.setMaxListeners(0);
