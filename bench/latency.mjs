@@ -7,18 +7,16 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import WebSocket from 'ws';
+import * as Y from 'yjs';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 const build = resolve(root, process.env.CONCORD_BUILD ?? 'build');
-const require = createRequire(join(root, 'tests/package.json'));
-const WebSocket = require('ws');
-const Y = require('yjs');
 const { values } = parseArgs({
   options: {
     edits: { type: 'string', default: '2000' },

@@ -75,8 +75,9 @@ enum crdt_parent {
 
 struct crdt_struct {
     struct crdt_id id;
-    uint64_t len; /* clocks it takes; a zero length occurs in the wild and is kept */
-    uint8_t info; /* as on the wire, flags included */
+    uint64_t len;  /* clocks it takes; a zero length occurs in the wild and is kept */
+    uint8_t info;  /* as on the wire, flags included */
+    bool is_first; /* of a client group, when it was read */
     enum crdt_parent parent;
     struct crdt_id origin;       /* if info & CRDT_INFO_ORIGIN */
     struct crdt_id right_origin; /* if info & CRDT_INFO_RIGHT_ORIGIN */

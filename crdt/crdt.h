@@ -45,12 +45,12 @@ enum crdt_format {
 /* Bounds on what one call may cost. A zero field means its default. Clocks and lengths above
  * 2^32 - 1 and client ids above 2^53 - 1 are always refused. */
 struct crdt_limits {
-    uint32_t structs;      /* per update; default CRDT_DEFAULT_STRUCTS */
-    uint32_t clients;      /* per update, state vector or delete set; default CRDT_DEFAULT_CLIENTS */
-    uint32_t nesting;      /* of `any`, JSON and shared types; default CRDT_DEFAULT_NESTING */
-    size_t output_bytes;   /* of one encoded result; default CRDT_DEFAULT_OUTPUT_BYTES */
-    size_t pending_bytes;  /* of structs and deletes that wait, per document;
-                              default CRDT_DEFAULT_PENDING_BYTES */
+    uint32_t structs;     /* per update; default CRDT_DEFAULT_STRUCTS */
+    uint32_t clients;     /* per update, state vector or delete set; default CRDT_DEFAULT_CLIENTS */
+    uint32_t nesting;     /* of `any`, JSON and shared types; default CRDT_DEFAULT_NESTING */
+    size_t output_bytes;  /* of one encoded result; default CRDT_DEFAULT_OUTPUT_BYTES */
+    size_t pending_bytes; /* of structs and deletes that wait, per document;
+                             default CRDT_DEFAULT_PENDING_BYTES */
 };
 
 #define CRDT_DEFAULT_STRUCTS       (16u << 20)
@@ -177,11 +177,12 @@ CRDT_WARN_UNUSED int crdt_snapshot_encode(const struct crdt_snapshot *snapshot,
 void crdt_snapshot_free(struct crdt_snapshot *snapshot);
 
 /* Appends what makes, applied to an empty document, the version of the snapshot: what Yjs's
- * createDocFromSnapshot() applies. `update` must hold everything from clock 0 on; best is the merge
- * of all updates that the document has ever seen, which still has what was deleted later.
+ * createDocFromSnapshot() applies. `update` must hold everything from clock 0 on, each client in
+ * one place; best is the merge of all updates that the document has ever seen, which still has what
+ * was deleted later.
  *   -ERANGE  the snapshot knows clocks that the update has not
- *   -ESTALE  content that was visible in the version is in the update no longer: it was deleted
- *            since, and collected */
+ *   -ESTALE  content that was visible in the version is no longer in the update: it was deleted
+ *            later, and collected */
 CRDT_WARN_UNUSED int crdt_update_at_snapshot(enum crdt_format format, struct crdt_slice update,
                                              const struct crdt_snapshot *snapshot,
                                              const struct crdt_limits *limits,

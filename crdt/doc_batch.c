@@ -33,9 +33,7 @@ static int add_struct(struct batch *batch)
     const struct crdt_struct *s = &batch->structs[batch->count];
     struct group *group = batch->group_count ? &batch->groups[batch->group_count - 1] : NULL;
 
-    /* Structs of a group follow each other without a hole; a group that begins where another one
-     * of its client ended continues it. */
-    if (!group || group->client_id != s->id.client || s[-1].id.clock + s[-1].len != s->id.clock) {
+    if (s->is_first) {
         int r = array_reserve(&batch->groups, &batch->group_cap, batch->group_count + (uint64_t)1,
                               sizeof(*batch->groups));
 

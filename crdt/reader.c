@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "any.h"
+#include "delete_set.h"
 #include "strings.h"
 
 /* Readers of one thing for both formats are written once and compiled twice: `is_v2` is a constant
@@ -401,6 +402,7 @@ BOTH int next_client(struct crdt_reader *r, const bool is_v2)
 
 BOTH int read_struct(struct crdt_reader *r, struct crdt_struct *s, const bool is_v2)
 {
+    s->is_first = r->structs_left == 0;
     while (r->structs_left == 0) {
         if (r->clients_left == 0)
             return 0;

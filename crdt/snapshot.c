@@ -1,8 +1,8 @@
 /*
  * Snapshots as bytes, and versions of an update. A version is cut out of the update space: what was
  * inserted later is left out, the last struct of a client that reaches beyond is cut, and of the
- * deletions only those of the snapshot are kept. No document is needed for that, which is the point:
- * a document has collected what was deleted since, the updates it was made of have not.
+ * deletions only those of the snapshot are kept. No document is needed for that, which is the
+ * point: a document has collected what was deleted since, the updates it was made of have not.
  */
 #include "snapshot.h"
 
@@ -65,6 +65,7 @@ struct cut {
     struct crdt_writer *writer;
     struct crdt_arena arena;
     struct crdt_states seen; /* how far each client of the snapshot has come; in its order */
+    uint64_t client;         /* of the last struct taken */
 };
 
 /* Are all clocks from `from` to `to` deleted in the snapshot? */
@@ -159,12 +160,15 @@ static int take_struct(struct cut *cut, struct crdt_struct *s)
     uint64_t clock = crdt_states_find(&cut->snapshot->states, s->id.client);
     uint64_t end = s->id.clock + s->len;
     int rc = 0;
-    if (!seen || s->id.clock >= clock || ref == CRDT_REF_SKIP)
+    if (!seen || s->id.clock >= clock || seen->clock >= clock || ref == CRDT_REF_SKIP)
         return 0;
     if (s->id.clock > seen->clock)
         return -ERANGE; /* a gap */
-    if (end <= seen->clock && s->len > 0)
+    if (end <= seen->clock && (s->len > 0 || s->id.clock < seen->clock))
         return 0; /* stands in the update twice */
+    if (seen->clock > 0 && cut->client != s->id.client)
+        return -EBADMSG; /* goes on in another place, where Yjs would not look for it */
+    cut->client = s->id.client;
     uint64_t offset = seen->clock - s->id.clock;
     if (end > clock) {
         rc = cut_struct(cut, s, clock - s->id.clock);

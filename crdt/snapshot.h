@@ -1,6 +1,6 @@
 /*
- * snapshot: the inside of a struct crdt_snapshot, shared by what reads and writes snapshots and what
- * makes them of documents.
+ * snapshot: the inside of a struct crdt_snapshot, shared by what reads and writes snapshots and
+ * what makes them of documents.
  */
 #pragma once
 

@@ -43,7 +43,8 @@ static int copy_deletes(struct crdt_reader *r, struct crdt_writer *w)
 
 /* Writes what of the structs lies beyond `states`. The first struct of a client is never a Skip;
  * after it everything counts. */
-static int copy_structs(struct crdt_reader *r, const struct crdt_states *states, struct crdt_writer *w)
+static int copy_structs(struct crdt_reader *r, const struct crdt_states *states,
+                        struct crdt_writer *w)
 {
     struct crdt_struct s;
     uint64_t client = 0, known = 0;
@@ -122,8 +123,8 @@ int crdt_update_convert(enum crdt_format from, struct crdt_slice update, enum cr
 
 /* ---- the state vector of an update ---- */
 
-/* What is known of each client: from clock 0 up to its first gap. Of a client that stands in several
- * places the most that one of them gives. */
+/* What is known of each client: from clock 0 up to its first gap. Of a client that stands in
+ * several places the most that one of them gives. */
 static int collect_states(struct crdt_reader *r, struct crdt_states *states)
 {
     struct crdt_struct s;

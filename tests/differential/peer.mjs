@@ -4,13 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 
-const HEAD_BYTES = 4;
-const REFUSED = 1;
+export const HEAD_BYTES = 4;
+export const REFUSED = 1;
 
 /* The engine answered, and its answer was no. */
 export class Refused extends Error {}
 
-const sized = (bytes) => {
+export const sized = (bytes) => {
   const head = Buffer.alloc(HEAD_BYTES);
   head.writeUInt32LE(bytes.length);
   return Buffer.concat([head, bytes]);

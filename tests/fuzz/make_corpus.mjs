@@ -169,6 +169,8 @@ const HOSTILE_V1 = {
   'old-json': hex('01 01 01 00 02 01 04 6c697374 03 09 756e646566696e6564 01 31 07 7b2261223a317d 00'),
   'crossed-parents': hex('01 04 01 00 04 01 01 74 02 6162 04 01 01 75 02 6364 c4 01 00 01 02 01 58 c4 01 03 01 00 01 59 00'),
   'list-of-a-map': hex('01 02 01 00 28 01 01 6d 01 6b 01 77 01 61 84 01 00 01 62 00'),
+  'origins-in-a-circle': hex('01 02 01 00 04 01 01 74 03 616263 c4 01 02 01 00 01 78 00'),
+  'value-of-units': hex('01 02 01 00 24 01 01 6d 01 6b 03 616263 84 01 00 01 78 00'),
   'wide-delete': hex('00 01 01 02 00 ff ff ff ff 0f 05 00'),
 };
 const HOSTILE_V2 = {
@@ -283,6 +285,11 @@ write('snapshot', {
   collected: Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('00 01 01 04')]),
   'inside-a-pair': Buffer.concat([Buffer.from([0]), part(v1Of('surrogates')), hex('00 01 01 02')]),
   'too-far': Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('00 01 01 7f')]),
+  'a-struct-twice': Buffer.concat([
+    Buffer.from([0]),
+    part(hex('02 01 01 00 04 01 01 74 03 616263 01 01 00 04 01 01 74 03 616263 00')),
+    hex('00 01 01 02'),
+  ]),
   'touching-ranges': Buffer.concat([Buffer.from([0]), part(v1Of('text')), hex('01 01 02 00 01 01 01 01 01 02')]),
 });
 
@@ -299,6 +306,7 @@ write('position', {
   ),
   'nested-type': Buffer.concat([part(v1Of('arrays')), hex('02 01 06 00')]),
   'no-type': Buffer.concat([part(v1Of('text')), hex('02 01 01 00')]),
+  'behind-no-length': Buffer.concat([part(hex('01 02 01 00 00 00 04 01 01 74 01 61 00')), hex('00 01 00 00')]),
   'unknown-root': Buffer.concat([part(v1Of('text')), hex('01 02 7878 41')]),
   old: Buffer.concat([part(v1Of('text')), hex('00 01 01')]),
   far: Buffer.concat([part(v1Of('text')), hex('00 ff ff ff ff ff ff ff 0f ff ff ff ff ff ff ff 0f bf ff ff ff ff ff ff 0f')]),
