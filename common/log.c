@@ -56,7 +56,8 @@ static size_t escape(const char *text, char *line, size_t cap)
     return n;
 }
 
-static void write_line(enum log_level level, const char *fmt, va_list args)
+__attribute__((format(printf, 2, 0))) static void write_line(enum log_level level, const char *fmt,
+                                                             va_list args)
 {
     char text[LINE_MAX_BYTES];
     char line[LINE_MAX_BYTES + 100];

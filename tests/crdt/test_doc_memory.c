@@ -1,52 +1,12 @@
 /*
  * Memory runs out at each allocation in turn: the call says so, the document stays as it was, and
- * the same call succeeds when there is memory again. The linker puts the functions below in place
- * of the allocator's (--wrap).
+ * the same call succeeds when there is memory again.
  */
 #include <errno.h>
 
 #include "bytes.h"
+#include "failing_malloc.h"
 #include "crdt/crdt.h"
-
-static long allocations_left = -1; /* -1: no bound */
-
-static bool may_allocate(void)
-{
-    if (allocations_left == 0)
-        return false;
-    if (allocations_left > 0)
-        allocations_left--;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return may_allocate() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return may_allocate() ? __real_realloc(old, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-    return may_allocate() ? __real_reallocarray(old, count, size) : NULL;
-}
 
 /* A history with everything that takes memory: text with a split pair, marks, nested types, maps,
  * deletes of types, and structs and deletes which wait and are then taken up. */

@@ -1,53 +1,13 @@
 /*
  * Fails the first allocation of the update space, then the second, and so on until one call passes:
  * each failure must come out as -ENOMEM, leave the output alone and lose no memory (the leak
- * checker of a sanitized build tells). The linker wraps the allocator's functions.
+ * checker of a sanitized build tells).
  */
 #include <errno.h>
 
 #include "bytes.h"
+#include "failing_malloc.h"
 #include "vectors.h"
-
-static long allocations_left = -1; /* negative: no limit */
-
-static bool may_allocate(void)
-{
-    if (allocations_left < 0)
-        return true;
-    if (allocations_left == 0)
-        return false;
-    allocations_left--;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return may_allocate() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return may_allocate() ? __real_realloc(old, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-    return may_allocate() ? __real_reallocarray(old, count, size) : NULL;
-}
 
 struct updates {
     struct crdt_slice v1[VECTORS];

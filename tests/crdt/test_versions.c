@@ -1,52 +1,13 @@
 /*
  * Snapshots, relative positions and awareness updates: vectors of npm yjs 13.6.33, refusals, and
- * each allocation failing in turn. The linker puts the functions below in place of the allocator's.
+ * each allocation failing in turn.
  */
 #include <errno.h>
 
 #include "bytes.h"
+#include "failing_malloc.h"
 #include "crdt/awareness_update.h"
 #include "crdt/crdt.h"
-
-static long allocations_left = -1; /* -1: no bound */
-
-static bool may_allocate(void)
-{
-    if (allocations_left == 0)
-        return false;
-    if (allocations_left > 0)
-        allocations_left--;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_reallocarray(void *old, size_t count, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_reallocarray(void *old, size_t count, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return may_allocate() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return may_allocate() ? __real_calloc(count, size) : NULL;
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return may_allocate() ? __real_realloc(old, size) : NULL;
-}
-
-void *__wrap_reallocarray(void *old, size_t count, size_t size)
-{
-    return may_allocate() ? __real_reallocarray(old, count, size) : NULL;
-}
 
 /* "abXc" by client 1, of which "a" is deleted, and "é" in front of all by client 300. */
 static const char history[] = "02 01 ac02 00 44 01 00 02 c3a9 "

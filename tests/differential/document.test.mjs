@@ -12,6 +12,7 @@ import * as Y from 'yjs';
 import { makeHistory, ROOTS } from './history.mjs';
 import { Peer } from './peer.mjs';
 import { Random, settings } from './random.mjs';
+import { joinGarbage, newReplica } from './replica.mjs';
 
 const { seed, runs } = settings(400);
 
@@ -39,25 +40,6 @@ const read = (doc, roots) =>
 const wellFormed = (text) => Buffer.from(text, 'utf8').toString('utf8');
 const print = (value) =>
   JSON.stringify(value, (_key, inner) => (typeof inner === 'string' ? wellFormed(inner) : inner));
-
-const newReplica = () => {
-  const doc = new Y.Doc();
-  doc.clientID = 2 ** 53 - 1;
-  doc.on('afterTransaction', (transaction) => {
-    transaction._needFormattingCleanup = false;
-  });
-  return doc;
-};
-
-const joinGarbage = (doc) => {
-  for (const structs of doc.store.clients.values()) {
-    for (let i = structs.length - 1; i > 0; i--) {
-      if (!(structs[i] instanceof Y.GC) || !(structs[i - 1] instanceof Y.GC)) continue;
-      structs[i - 1].length += structs[i].length;
-      structs.splice(i, 1);
-    }
-  }
-};
 
 /* Moves some updates a little back or forward. */
 const jostle = (random, list) => {

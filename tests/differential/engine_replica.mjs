@@ -29,9 +29,16 @@ const readFrame = (message) => {
   return { kind, payload };
 };
 
+/* As much of a Yjs store as Yjs reads a state vector from. */
+const storeOf = (stateVector) => {
+  const lastStruct = (clock) => [{ id: { clock }, length: 0 }];
+  const states = [...Y.decodeStateVector(stateVector)];
+  return { clients: new Map(states.map(([client, clock]) => [client, lastStruct(clock)])) };
+};
+
 /*
- * The engine in one connector. What the helper calls has the helper's names; it looks for messages
- * in `receiving` and hands them to Yjs, so that the engine keeps its own elsewhere.
+ * The engine in one connector. What the helper uses has the helper's names. Messages that it finds
+ * in `receiving` it hands to Yjs, so that the engine keeps its own elsewhere.
  */
 class Port {
   receiving = new Map();
@@ -74,6 +81,10 @@ class Port {
   broadcast(message) {
     if (!this.#isOnline) return;
     for (const user of this.#users) user._receive(message, this);
+  }
+
+  get store() {
+    return storeOf(this.#replica.stateVector());
   }
 
   get #isOnline() {
