@@ -4,7 +4,6 @@
 #include "common/log.h"
 #include "gateway/roomd_client.h"
 #include "gateway/session.h"
-#include "gateway/siphash.h"
 #include "proto/proto.h"
 #include "proto/refusal.h"
 
@@ -13,9 +12,6 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 #include <sys/random.h>
-
-#undef uthash_fatal
-#define uthash_fatal(msg) log_panic("%s", msg)
 
 /* Tenants come with tokens; until a client has one, all are of this one. */
 #define TENANT "default"
@@ -53,7 +49,6 @@ struct room_links {
     struct roomd_client *roomd;
     loop_fn on_ready; /* NULL once called */
     void *ctx;
-    struct siphash_key hash_key;
     struct room_link *by_request;
     struct room_link *by_name;
     struct session *sessions; /* by number */
@@ -418,7 +413,7 @@ bool room_links_count_leaving(struct room_links *links, ssize_t bytes)
     return true;
 }
 
-static struct room_link *new_link(struct room_links *links, struct slice name, unsigned hash)
+static struct room_link *new_link(struct room_links *links, struct slice name)
 {
     struct room_link *link = xcalloc(1, sizeof(*link) + name.len);
 
@@ -430,7 +425,7 @@ static struct room_link *new_link(struct room_links *links, struct slice name, u
         log_panic("a timer cannot be made");
     LIST_INIT(&link->sessions);
     LIST_INIT(&link->unstored);
-    HASH_ADD_KEYPTR_BYHASHVALUE(by_name, links->by_name, link->name, link->name_len, hash, link);
+    HASH_ADD_KEYPTR(by_name, links->by_name, link->name, link->name_len, link);
     link->state = ROOM_LINK_OPENING;
     arm_timer(link, ROOM_OPEN_MS);
     request_room(link);
@@ -439,16 +434,15 @@ static struct room_link *new_link(struct room_links *links, struct slice name, u
 
 void room_link_join(struct room_links *links, struct session *s, struct slice room)
 {
-    unsigned hash = (unsigned)siphash(&links->hash_key, room);
     struct room_link *link;
 
-    HASH_FIND_BYHASHVALUE(by_name, links->by_name, room.data, room.len, hash, link);
+    HASH_FIND(by_name, links->by_name, room.data, room.len, link);
     if (link && link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_FULL) {
         session_handle_refused(s, REFUSAL_UNAVAILABLE);
         return;
     }
     if (!link)
-        link = new_link(links, room, hash);
+        link = new_link(links, room);
     s->link = link;
     LIST_INSERT_HEAD(&link->sessions, s, entry);
     if (link->state == ROOM_LINK_OPEN)
@@ -509,7 +503,6 @@ struct room_links *room_links_new(struct loop *loop, const char *roomd_path, loo
     links->loop = loop;
     links->on_ready = on_ready;
     links->ctx = ctx;
-    siphash_key_init(&links->hash_key);
     /* Not from 1: a later process of the same id must not take the numbers of this one's authors,
      * which the segments of rooms still name. */
     if (getrandom(&links->next_session, sizeof(links->next_session), 0) < 0)

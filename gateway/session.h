@@ -18,13 +18,13 @@
  */
 #pragma once
 
+#include "common/hash_table.h"
 #include "common/loop.h"
 #include "gateway/conn.h"
 #include "gateway/dialect.h"
 #include "gateway/op_queue.h"
 
 #include <sys/queue.h>
-#include <uthash.h>
 
 #define SESSION_UNANSWERED_MAX (8u << 20)
 #define SESSION_UNSTORED_MAX   (8u << 20)

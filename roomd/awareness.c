@@ -1,7 +1,7 @@
 #include "roomd/awareness.h"
 
 #include "crdt/lib0.h"
-#include "roomd/table.h"
+#include "common/hash_table.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "crdt/crdt.h"
-#include "roomd/table.h"
+#include "common/hash_table.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>

@@ -11,7 +11,7 @@
 #include "proto/proto.h"
 #include "proto/refusal.h"
 #include "roomd/slot_state.h"
-#include "roomd/table.h"
+#include "common/hash_table.h"
 
 #include <sys/queue.h>
 #include <sys/types.h>

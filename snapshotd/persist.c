@@ -1,5 +1,6 @@
 #include "snapshotd/persist.h"
 
+#include "common/hash_table.h"
 #include "common/log.h"
 #include "common/names.h"
 #include "snapshotd/batch.h"
@@ -9,9 +10,6 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 #include <time.h>
-
-#define uthash_fatal(text) log_panic("%s", text)
-#include <uthash.h>
 
 #define REOPEN_MS_MIN  100
 #define REOPEN_MS_MAX  5000

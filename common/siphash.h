@@ -8,6 +8,6 @@ struct siphash_key {
     uint64_t k1;
 };
 
-/* From the system's random source; aborts without one. */
-void siphash_key_init(struct siphash_key *key);
+/* A random key, the same for the life of the process and of what it forks. */
+const struct siphash_key *siphash_process_key(void);
 uint64_t siphash(const struct siphash_key *key, struct slice bytes);

@@ -1,13 +1,19 @@
-#include "gateway/siphash.h"
+#include "common/siphash.h"
+
+#include "common/log.h"
 
 #include <endian.h>
-#include <stdlib.h>
 #include <sys/random.h>
 
-void siphash_key_init(struct siphash_key *key)
+const struct siphash_key *siphash_process_key(void)
 {
-    if (getrandom(key, sizeof(*key), 0) != (ssize_t)sizeof(*key))
-        abort();
+    static struct siphash_key key;
+    static bool is_made;
+
+    if (!is_made && getrandom(&key, sizeof(key), 0) != (ssize_t)sizeof(key))
+        log_panic("no random bytes");
+    is_made = true;
+    return &key;
 }
 
 static inline uint64_t rotate(uint64_t x, unsigned bits)

@@ -1,4 +1,4 @@
-#include "gateway/siphash.h"
+#include "common/siphash.h"
 
 #include <criterion/criterion.h>
 
