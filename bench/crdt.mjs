@@ -126,8 +126,8 @@ const cases = [
     [`${name} (v2) apply, text read`, 'apply-v2', 15, input(name, [file(name + '.v2')]), all, '8 yjs, 2 yrs']),
   ['b4 full state, v1', 'encode-v1', 50, input('e1', [b4]), all, '5 yjs'],
   ['b4 full state, v2', 'encode-v2', 50, input('e2', [b4]), all, '5 yjs'],
-  ['state vector of an update', 'state-vector', 50, input('sv', [large]), all, '300 MB/s', large.length],
-  ['diff of an update', 'diff', 50, input('diff', [large, half]), all, '150 MB/s', large.length],
+  ['state vector of an update', 'state-vector', 50, input('sv', [large]), ['yjs', 'yrs'], '300 MB/s', large.length],
+  ['diff of an update', 'diff', 50, input('diff', [large, half]), ['yjs', 'yrs'], '150 MB/s', large.length],
   ['merge of a large update with itself', 'merge', 20, input('mm', [large, large]), ['yjs', 'yrs'], '150 MB/s', 2 * large.length],
   [`trace as ${edits.length} local edits`, 'edit', 3, input('edit', editParts(edits)), ['yjs'], '20 yjs'],
   ...[1000, 4000, 16000].flatMap(n => [true, false].map(up =>

@@ -2,7 +2,7 @@
 // crdt_bench prints too.
 import { readFileSync } from 'node:fs'
 
-export function readParts (path) {
+function readParts (path) {
   const bytes = readFileSync(path)
   const parts = []
   for (let at = 0; at + 4 <= bytes.length;) {
@@ -13,13 +13,13 @@ export function readParts (path) {
   return parts
 }
 
-export function checksum (bytes) {
+function checksum (bytes) {
   let h = 2166136261
   for (const b of bytes) h = Math.imul(h ^ b, 16777619)
   return (h >>> 0).toString(16).padStart(8, '0')
 }
 
-export function readEdit (part) {
+function readEdit (part) {
   const view = new DataView(part.buffer, part.byteOffset, part.length)
   return {
     position: view.getUint32(0, true),
@@ -29,7 +29,47 @@ export function readEdit (part) {
 }
 
 // `works[name](parts)` prepares and returns the function to time; that returns bytes or a string.
-export function main (works) {
+// `Y` names an engine's functions as Yjs does.
+function worksOf (Y) {
+  const apply = (parts, applyUpdate) => {
+    const doc = Y.newDoc()
+    for (const part of parts) applyUpdate(doc, part)
+    return doc
+  }
+  const read = doc => doc.getText('text').toString()
+  const encode = (parts, encodeState) => {
+    const doc = apply(parts, Y.applyUpdate)
+    return () => encodeState(doc)
+  }
+  const edit = edits => {
+    const doc = Y.newDoc()
+    const text = doc.getText('text')
+    let updates = 0
+    Y.onUpdate(doc, update => { updates += update.length })
+    for (const { position, deleted, text: inserted } of edits) {
+      if (deleted > 0) text.delete(position, deleted)
+      if (inserted.length > 0) text.insert(position, inserted)
+    }
+    if (updates === 0) throw new Error('no updates')
+    return text.toString()
+  }
+  return {
+    'apply-v1': parts => () => read(apply(parts, Y.applyUpdate)),
+    'apply-v2': parts => () => read(apply(parts, Y.applyUpdateV2)),
+    'encode-v1': parts => encode(parts, Y.encodeStateAsUpdate),
+    'encode-v2': parts => encode(parts, Y.encodeStateAsUpdateV2),
+    merge: parts => () => Y.mergeUpdates(parts),
+    'state-vector': parts => () => Y.encodeStateVectorFromUpdate(parts[0]),
+    diff: parts => () => Y.diffUpdate(parts[0], parts[1]),
+    edit: parts => {
+      const edits = parts.map(readEdit)
+      return () => edit(edits)
+    }
+  }
+}
+
+export function main (engine) {
+  const works = worksOf(engine)
   const [, , name, runs, path] = process.argv
   const parts = readParts(path)
   if (!works[name]) {

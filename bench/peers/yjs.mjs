@@ -1,40 +1,5 @@
 // The work of crdt_bench, done by npm yjs.
 import * as Y from 'yjs'
-import { main, readEdit } from './work.mjs'
+import { main } from './work.mjs'
 
-function apply (parts, applyUpdate) {
-  const doc = new Y.Doc()
-  for (const part of parts) applyUpdate(doc, part)
-  return doc
-}
-
-main({
-  'apply-v1': parts => () => apply(parts, Y.applyUpdate).getText('text').toString(),
-  'apply-v2': parts => () => apply(parts, Y.applyUpdateV2).getText('text').toString(),
-  'encode-v1': parts => {
-    const doc = apply(parts, Y.applyUpdate)
-    return () => Y.encodeStateAsUpdate(doc)
-  },
-  'encode-v2': parts => {
-    const doc = apply(parts, Y.applyUpdate)
-    return () => Y.encodeStateAsUpdateV2(doc)
-  },
-  merge: parts => () => Y.mergeUpdates(parts),
-  'state-vector': parts => () => Y.encodeStateVectorFromUpdate(parts[0]),
-  diff: parts => () => Y.diffUpdate(parts[0], parts[1]),
-  edit: parts => {
-    const edits = parts.map(readEdit)
-    return () => {
-      const doc = new Y.Doc()
-      const text = doc.getText('text')
-      let updates = 0
-      doc.on('update', update => { updates += update.length })
-      for (const { position, deleted, text: inserted } of edits) {
-        if (deleted > 0) text.delete(position, deleted)
-        if (inserted.length > 0) text.insert(position, inserted)
-      }
-      if (updates === 0) throw new Error('no updates')
-      return text.toString()
-    }
-  }
-})
+main({ ...Y, newDoc: () => new Y.Doc(), onUpdate: (doc, fn) => doc.on('update', fn) })
