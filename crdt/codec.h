@@ -101,7 +101,14 @@ struct crdt_reader;
 CRDT_WARN_UNUSED int crdt_reader_new(enum crdt_format format, const uint8_t *update, size_t len,
                                      const struct crdt_limits *limits,
                                      struct crdt_reader **ret_reader);
+/* Starts to read another update with a reader that rests and the limits it had. After a failure it
+ * may only rest or be freed. */
+CRDT_WARN_UNUSED int crdt_reader_restart(struct crdt_reader *r, enum crdt_format format,
+                                         const uint8_t *update, size_t len);
 void crdt_reader_free(struct crdt_reader *r);
+/* Frees what a reader that will be restarted holds beside itself; its slices are gone. */
+void crdt_reader_rest(struct crdt_reader *r);
+size_t crdt_reader_bytes(void); /* that a reader holds while it rests */
 
 /* The next struct: 1 and `*ret_struct`, 0 after the last, or -errno. Slices in it live as long as
  * the reader and the update. Structs of one client group follow each other without a hole; a client
@@ -120,9 +127,12 @@ CRDT_WARN_UNUSED int crdt_reader_delete(struct crdt_reader *r, struct crdt_id *r
  */
 struct crdt_writer;
 
-/* NULL when out of memory. */
+/* NULL when out of memory. A writer of format v1 can be used again. */
 struct crdt_writer *crdt_writer_new(enum crdt_format format, const struct crdt_limits *limits);
 void crdt_writer_free(struct crdt_writer *w);
+/* Starts another v1 update with a v1 writer; it keeps its memory. */
+void crdt_writer_restart(struct crdt_writer *w);
+size_t crdt_writer_bytes(const struct crdt_writer *w); /* that it holds */
 
 /* Announces how many client groups follow, then each group with its struct count and first
  * clock. */

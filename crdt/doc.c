@@ -6,6 +6,19 @@
 
 /* From an update of this size on, the room that it did not need is given back. */
 #define TRIM_MIN_STEPS 1024u
+/* An update of this size is worth some preparation, and is streamed into an empty document. */
+#define LARGE_BYTES 4096u
+
+/* Sets what an empty document does not have at 0. */
+static void init(struct crdt_doc *doc)
+{
+    doc->last_client = NIL;
+    doc->free_item = NIL;
+    doc->dead_first = doc->dead_last = doc->dead_cursor = NIL;
+    doc->cursor.type = NIL;
+    memcpy(doc->text, REPLACEMENT, REPLACEMENT_LEN);
+    doc->text_len = REPLACEMENT_LEN;
+}
 
 struct crdt_doc *crdt_doc_new(const struct crdt_limits *limits)
 {
@@ -16,23 +29,20 @@ struct crdt_doc *crdt_doc_new(const struct crdt_limits *limits)
     crdt_limits_init(&doc->limits, limits);
     /* Where the allocator puts things is what a library without I/O has of chance. */
     doc->seed = (uint64_t)(uintptr_t)doc * UINT64_C(0x9e3779b97f4a7c15);
-    doc->last_client = NIL;
-    doc->dead_first = doc->dead_last = doc->dead_cursor = NIL;
-    doc->cursor.type = NIL;
     if (array_reserve(&doc->text, &doc->text_cap, REPLACEMENT_LEN, 1) < 0) {
         free(doc);
         return NULL;
     }
-    memcpy(doc->text, REPLACEMENT, REPLACEMENT_LEN);
-    doc->text_len = REPLACEMENT_LEN;
+    init(doc);
     return doc;
 }
 
-void crdt_doc_free(struct crdt_doc *doc)
+/* Frees all that a document holds, but for its text and its scratch memory. */
+static void free_content(struct crdt_doc *doc)
 {
-    if (!doc)
-        return;
     pending_done(&doc->pending);
+    positions_free(doc);
+    landmarks_forget(doc);
     store_done(doc);
     free(doc->types);
     free(doc->entries);
@@ -40,50 +50,118 @@ void crdt_doc_free(struct crdt_doc *doc)
     free(doc->names);
     free(doc->name_table.slots);
     free(doc->name_bytes);
-    free(doc->text);
     free(doc->payload);
+}
+
+void doc_clear(struct crdt_doc *doc)
+{
+    struct crdt_doc empty = {
+        .limits = doc->limits,
+        .seed = doc->seed,
+        .text = doc->text,
+        .text_cap = doc->text_cap,
+        .scratch = doc->scratch,
+        .loading = doc->loading,
+    };
+
+    free_content(doc);
+    *doc = empty;
+    init(doc);
+}
+
+void crdt_doc_free(struct crdt_doc *doc)
+{
+    if (!doc)
+        return;
+    free_content(doc);
+    free(doc->text);
+    if (doc->scratch)
+        scratch_free(doc->scratch);
     free(doc);
 }
 
 static bool commit(struct crdt_doc *doc, struct plan *plan)
 {
-    bool has_changed = plan->step_count > 0;
+    bool has_changed = plan->step_count > 0 || plan->incoming.has_streamed;
+    bool has_deleted = false;
 
-    for (uint32_t i = 0; i < plan->step_count; i++)
-        doc_integrate(doc, &plan->steps[i]);
+    for (uint32_t i = 0; i < plan->step_count; i++) {
+        const struct batch *batch = i < plan->incoming_steps ? &plan->incoming : &plan->retried;
+
+        doc_integrate(doc, batch, &batch->records[plan->steps[i]]);
+    }
     for (uint32_t i = 0; i < plan->delete_count; i++) {
-        const struct deletion *d = &plan->deletes[i];
+        struct deletion *d = &plan->deletes[i];
 
-        has_changed |= doc_delete_range(doc, d->client, d->clock, d->len);
+        if (doc_delete_range(doc, d->client, d->clock, d->len))
+            has_deleted = true;
+        else
+            d->len = 0;
     }
     doc_gc(doc);
-    if (has_changed)
-        doc->cursor.type = NIL;
-    return pending_commit(doc, plan) || has_changed;
+    for (uint32_t i = 0; has_deleted && i < plan->delete_count; i++) {
+        const struct deletion *d = &plan->deletes[i];
+
+        if (d->len > 0)
+            items_join(doc, d->client, d->clock, d->clock + d->len);
+    }
+    return pending_commit(doc, plan) || has_changed || has_deleted;
 }
 
-int crdt_doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *update, size_t len,
-                   struct crdt_applied *ret_applied)
+static int decode(struct crdt_doc *doc, struct plan *plan, enum crdt_format format,
+                  const uint8_t *update, size_t len)
 {
-    struct plan plan = {0};
-    bool has_changed = false;
-    int r = batch_decode(&plan.incoming, format, update, len, &doc->limits);
+    int r;
 
-    plan.client_count = doc->client_count;
+    if (len >= LARGE_BYTES) {
+        loading_begin(doc, len);
+        plan->incoming.is_streamed = stream_is_possible(doc);
+    }
+    r = batch_decode(doc, &plan->incoming, format, update, len);
+    if (r != -EAGAIN)
+        return r;
+    doc_clear(doc);
+    loading_end(doc);
+    plan_forget(plan);
+    return batch_decode(doc, &plan->incoming, format, update, len);
+}
+
+int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *update, size_t len,
+              struct crdt_applied *ret_applied)
+{
+    struct plan *plan = plan_start(doc);
+    bool has_changed = false;
+    int r;
+
+    if (!plan)
+        return -ENOMEM;
+    r = decode(doc, plan, format, update, len);
     if (r == 0)
-        r = plan_make(doc, &plan);
+        r = plan_make(doc, plan);
     if (r == 0)
-        r = plan_reserve(doc, &plan);
+        r = plan_reserve(doc, plan);
     if (r == 0)
-        has_changed = commit(doc, &plan);
-    if (r == 0 && plan.step_count + (uint64_t)plan.delete_count >= TRIM_MIN_STEPS)
+        has_changed = commit(doc, plan);
+    if (r == 0 && (plan->incoming.has_streamed ||
+                   plan->step_count + (uint64_t)plan->delete_count >= TRIM_MIN_STEPS))
         plan_trim(doc);
-    plan_done(doc, &plan, r == 0);
+    if (r < 0 && plan->incoming.has_streamed) {
+        doc_clear(doc);
+        plan_forget(plan);
+    }
+    plan_end(doc, plan, r == 0);
     if (r == 0 && ret_applied) {
         ret_applied->has_changed = has_changed;
         ret_applied->has_pending = crdt_doc_has_pending(doc);
     }
     return r;
+}
+
+int crdt_doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *update, size_t len,
+                   struct crdt_applied *ret_applied)
+{
+    doc->cursor.type = NIL;
+    return doc_apply(doc, format, update, len, ret_applied);
 }
 
 static uint64_t table_bytes(const struct table *table)
@@ -94,7 +172,8 @@ static uint64_t table_bytes(const struct table *table)
 void crdt_doc_stats(const struct crdt_doc *doc, struct crdt_stats *ret_stats)
 {
     struct crdt_stats stats = {.pending_bytes = pending_bytes(&doc->pending)};
-    uint64_t bytes = sizeof(*doc) + stats.pending_bytes;
+    uint64_t bytes = sizeof(*doc) + pending_memory(&doc->pending) + positions_bytes(doc) +
+                     landmarks_bytes(doc) + chunks_bytes(doc);
 
     for (uint32_t i = 0; i < doc->client_count; i++) {
         const struct client *c = &doc->clients[i];
@@ -106,7 +185,7 @@ void crdt_doc_stats(const struct crdt_doc *doc, struct crdt_stats *ret_stats)
         stats.clients += c->chunk_count > 0 && c->chunks[0].chunk->count > 0;
         bytes += c->chunk_cap * sizeof(struct chunk_ref);
     }
-    bytes += (uint64_t)doc->item_cap * (sizeof(struct item) + sizeof(*doc->marks));
+    bytes += (uint64_t)doc->item_cap * sizeof(struct item);
     bytes += (uint64_t)doc->type_cap * sizeof(struct type);
     bytes += (uint64_t)doc->entry_cap * sizeof(struct entry);
     bytes += (uint64_t)doc->name_cap * sizeof(struct name) + doc->name_bytes_cap;
@@ -114,6 +193,9 @@ void crdt_doc_stats(const struct crdt_doc *doc, struct crdt_stats *ret_stats)
     bytes += table_bytes(&doc->entry_table) + table_bytes(&doc->name_table) +
              table_bytes(&doc->client_table);
     bytes += (uint64_t)doc->text_cap + doc->payload_cap;
+    bytes += doc->sorted_count * sizeof(*doc->clients_by_id);
+    if (doc->scratch)
+        bytes += scratch_bytes(doc->scratch);
     stats.memory_bytes = bytes;
     *ret_stats = stats;
 }

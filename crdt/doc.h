@@ -22,7 +22,7 @@
 #include "doc_memory.h"
 
 /* Slots of one chunk of a client's index: what a split has to move at most. */
-#define CHUNK_SLOTS 512u
+#define CHUNK_SLOTS 256u
 
 /* The text buffer begins with one U+FFFD: a half of a split surrogate pair points to it. */
 #define REPLACEMENT     "\xef\xbf\xbd"
@@ -31,6 +31,10 @@
 enum item_flag {
     ITEM_IS_DELETED = 1,
     ITEM_VALUE_IS_ANY = 2, /* embeds and formats: see struct crdt_content */
+    ITEM_IS_KEYED = 4,     /* the value of a key: `place` is an entry */
+    /* Only while an insertion looks for its place, see doc_conflict.c. */
+    ITEM_IS_PASSED = 8,
+    ITEM_IS_CONFLICTING = 16,
 };
 
 /*
@@ -40,7 +44,7 @@ enum item_flag {
  *   JSON, BINARY, EMBED, ANY payload[content, content + content_len)
  *   FORMAT, DOC              the same, led by the 4 bytes of the name (the format's key, the guid)
  *   GC, DELETED              nothing
- * An item whose ref is GC has no neighbours, origins and parent.
+ * An item whose ref is GC has no neighbours, origins and place.
  */
 struct item {
     uint32_t client;
@@ -52,8 +56,7 @@ struct item {
     uint32_t origin_clock;
     uint32_t right_client; /* NIL: no right origin */
     uint32_t right_clock;
-    uint32_t parent; /* type */
-    uint32_t key;    /* name; NIL in a list */
+    uint32_t place; /* the type in whose list it is, or the entry whose value it is */
     uint32_t content;
     uint32_t content_len;
     uint8_t ref;
@@ -91,8 +94,14 @@ struct slot {
 };
 
 struct chunk {
-    uint32_t count;
-    uint32_t cap;
+    union {
+        struct {
+            uint32_t count;
+            uint16_t cap;
+            bool is_carved; /* from a slab */
+        };
+        struct chunk *next_spare;
+    };
     struct slot slots[];
 };
 
@@ -108,20 +117,13 @@ struct client {
     uint32_t chunk_cap;
     uint32_t hint_chunk; /* last hit */
     uint32_t hint_slot;
+    uint32_t last_item; /* NIL: none */
     struct chunk_ref *chunks;
 
-    /* Of the update that is being applied; between updates `planned` is `state`, `group` NIL and
-     * `need` 0. */
+    /* Of the update that is being applied; between updates `planned` is `state`, the others 0. */
     uint32_t planned;
-    uint32_t group;
-    uint32_t need; /* slots that the commit may add */
-};
-
-/* Chunks of full size are cut from slabs, which live as long as the document. */
-struct slab {
-    struct slab *next;
-    uint32_t count; /* chunks it has room for */
-    uint32_t used;
+    uint32_t appends; /* slots that the commit may add at the end, */
+    uint32_t inserts; /* and between others */
 };
 
 /* What could not be applied yet (doc_pending.c). */
@@ -146,10 +148,10 @@ struct crdt_doc {
     uint64_t seed; /* of the hashes: peers choose the keys */
 
     struct item *items;
-    uint32_t *marks; /* per item, see doc_integrate.c */
-    uint32_t item_count;
+    uint32_t item_count; /* those that are free again included */
     uint32_t item_cap;
-    uint32_t mark;
+    uint32_t free_item; /* the first of those, linked by `right` */
+    uint32_t free_item_count;
 
     struct type *types;
     uint32_t type_count;
@@ -187,7 +189,9 @@ struct crdt_doc {
     uint32_t *clients_by_id; /* descending; made when it is needed, see clients_sorted() */
     uint32_t sorted_count;   /* clients in it */
 
-    struct slab *slabs; /* the first has what is spare */
+    struct chunk *spare_chunks; /* of full size, for the commit of a plan */
+    uint32_t spare_chunk_count;
+    struct slab *slabs;
 
     /* Types deleted since the last doc_gc(), linked by next_dead. */
     uint32_t dead_first;
@@ -196,6 +200,10 @@ struct crdt_doc {
 
     struct pending pending;
     struct cursor cursor;
+    struct positions *positions; /* doc_positions.c; NULL: not made */
+    struct landmarks *landmarks; /* doc_conflict.c; NULL: none */
+    struct scratch *scratch;     /* doc_plan.h: what applying an update leaves for the next one */
+    struct loading *loading;     /* doc_plan.h; NULL but while a large update is applied */
 };
 
 /* ---- doc_names.c ---- */
@@ -234,8 +242,30 @@ void clients_truncate(struct crdt_doc *doc, uint32_t count);
 /* The clients in descending order of their ids; valid until one is added. NULL: out of memory. The
  * order is a cache, which is why a const document gives it. */
 const uint32_t *clients_sorted(const struct crdt_doc *doc);
-/* Makes room for client->need slots in each of the `count` clients. */
-CRDT_WARN_UNUSED int clients_reserve(struct crdt_doc *doc, const uint32_t *clients, size_t count);
+/* Makes room in a client's index for its `appends` and `inserts`, and sets them to 0. Chunks of
+ * full size are left to chunks_reserve(): `*chunks` grows by how many of them may be needed. */
+CRDT_WARN_UNUSED int client_reserve(struct crdt_doc *doc, uint32_t client, uint64_t *chunks);
+/* Makes sure that a commit will not lack chunks, until chunks_trim(). */
+CRDT_WARN_UNUSED int chunks_reserve(struct crdt_doc *doc, uint64_t chunks);
+/* Gives back what was reserved, but for the chunks that a small update may need. */
+void chunks_trim(struct crdt_doc *doc);
+uint64_t chunks_bytes(const struct crdt_doc *doc); /* of spare ones */
+/* Makes room for `count` new items. */
+CRDT_WARN_UNUSED int items_reserve(struct crdt_doc *doc, uint64_t count);
+/* The index of a new item, whose room was reserved; the caller fills it in. */
+static inline uint32_t item_new(struct crdt_doc *doc)
+{
+    uint32_t item = doc->free_item;
+
+    if (item == NIL) {
+        assert(doc->item_count < doc->item_cap);
+        return doc->item_count++;
+    }
+    doc->free_item = doc->items[item].right;
+    doc->free_item_count--;
+    return item;
+}
+
 void store_done(struct crdt_doc *doc);
 
 /* The item that holds `clock`, which is below the client's state. */
@@ -245,13 +275,12 @@ void item_register(struct crdt_doc *doc, uint32_t item);
 /* The client's last item, or NIL. */
 static inline uint32_t client_last_item(const struct client *client)
 {
-    const struct chunk *chunk;
-
-    if (client->chunk_count == 0)
-        return NIL;
-    chunk = client->chunks[client->chunk_count - 1].chunk;
-    return chunk->count ? chunk->slots[chunk->count - 1].item : NIL;
+    return client->last_item;
 }
+
+/* Joins deleted items that lie in clocks from..to, or touch them, where Yjs would hold them as one
+ * struct. All of the clocks are below the client's state. */
+void items_join(struct crdt_doc *doc, uint32_t client, uint32_t from, uint32_t to);
 
 /* Cuts an item; the part from `diff` on (0 < diff < len) becomes a new item, which is returned. */
 uint32_t item_split(struct crdt_doc *doc, uint32_t item, uint32_t diff);
@@ -273,6 +302,19 @@ static inline bool item_is_countable(const struct item *item)
 {
     return item->ref != CRDT_REF_GC && item->ref != CRDT_REF_DELETED &&
            item->ref != CRDT_REF_FORMAT;
+}
+
+static inline uint32_t item_type(const struct crdt_doc *doc, const struct item *item)
+{
+    return item->flags & ITEM_IS_KEYED ? doc->entries[item->place].type : item->place;
+}
+
+/* UTF-16 units and elements that a reader of the list sees of it. */
+static inline uint32_t item_visible_len(const struct item *item)
+{
+    return item_is_deleted(item) || !item_is_countable(item) || item->flags & ITEM_IS_KEYED
+               ? 0
+               : item->len;
 }
 
 /* Is `right` the continuation of `left`, so that Yjs would hold both as one struct? The clocks
@@ -313,6 +355,37 @@ static inline uint32_t item_walk_next(struct item_walk *walk)
     }
     return item;
 }
+
+/* ---- doc_conflict.c ---- */
+
+/* The left neighbour of `item`, which is not yet in its list, when what follows on its origin
+ * `left` is not `right`. */
+uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_t left,
+                          uint32_t right);
+/* Forgets what conflict_resolve() remembers of earlier calls: items that it may know go. */
+void landmarks_forget(struct crdt_doc *doc);
+uint64_t landmarks_bytes(const struct crdt_doc *doc);
+
+/* ---- doc_positions.c: an index from positions of one list to its items ---- */
+
+/* The index is a cache of one list: without memory there is none, and when many changes come
+ * without a search it is given up. */
+
+/* The item of a type's list that holds the visible unit before `index` (from 1 to the length of the
+ * list), and where it begins. False if there is no memory for an index. */
+bool positions_find(struct crdt_doc *doc, uint32_t type, uint64_t index, uint32_t *ret_item,
+                    uint64_t *ret_start);
+/* The calls from here on tell an existing index of changes; they may free it. `item` has been
+ * linked into a list, which has `len` more visible units for it. */
+void positions_add(struct crdt_doc *doc, uint32_t item, uint32_t len);
+/* An item has `len` more visible units. */
+void positions_change(struct crdt_doc *doc, uint32_t item, int64_t len);
+/* A deleted item is about to be taken out of its list. */
+void positions_remove(struct crdt_doc *doc, uint32_t item);
+/* The list of a type goes. */
+void positions_drop(struct crdt_doc *doc, uint32_t type);
+void positions_free(struct crdt_doc *doc);
+uint64_t positions_bytes(const struct crdt_doc *doc);
 
 /* ---- doc_payload.c: contents that are a list of values ---- */
 

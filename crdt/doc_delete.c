@@ -13,7 +13,7 @@ static void drop_content(struct crdt_doc *doc, struct item *item)
     else if (item->ref != CRDT_REF_TYPE)
         doc->payload_dead += item->content_len;
     item->ref = CRDT_REF_DELETED;
-    item->flags = ITEM_IS_DELETED;
+    item->flags = (item->flags & ITEM_IS_KEYED) | ITEM_IS_DELETED;
     item->content = 0;
     item->content_len = 0;
 }
@@ -33,11 +33,15 @@ static void bury_type(struct crdt_doc *doc, uint32_t type)
 static void delete_one(struct crdt_doc *doc, uint32_t index)
 {
     struct item *item = &doc->items[index];
+    uint32_t len = item_visible_len(item);
 
     if (item_is_deleted(item))
         return;
-    if (item->key == NIL && item_is_countable(item))
-        doc->types[item->parent].len -= item->len;
+    if (len > 0) {
+        doc->types[item->place].len -= len;
+        if (doc->positions)
+            positions_change(doc, index, -(int64_t)len);
+    }
     if (item->ref == CRDT_REF_TYPE) {
         item->flags |= ITEM_IS_DELETED;
         bury_type(doc, item->content);
@@ -94,7 +98,7 @@ static void make_gc(struct crdt_doc *doc, uint32_t index)
 
     item->ref = CRDT_REF_GC;
     item->flags = ITEM_IS_DELETED;
-    item->left = item->right = item->parent = item->key = NIL;
+    item->left = item->right = item->place = NIL;
     item->origin_client = item->right_client = NIL;
     item->content = item->content_len = 0;
 }
@@ -104,19 +108,28 @@ static void free_chain(struct crdt_doc *doc, uint32_t first)
     uint32_t next;
 
     for (uint32_t i = first; i != NIL; i = next) {
-        next = doc->items[i].right;
+        struct item *item = &doc->items[i];
+
+        next = item->right;
         make_gc(doc, i);
+        if (item->len > 0)
+            items_join(doc, item->client, item->clock, item_end(item));
     }
 }
 
 void doc_gc(struct crdt_doc *doc)
 {
+    if (doc->dead_first == NIL)
+        return;
+    landmarks_forget(doc);
     /* The types' own items first: those inside of another dead type become GC afterwards. */
     for (uint32_t t = doc->dead_first; t != NIL; t = doc->types[t].next_dead)
         drop_content(doc, &doc->items[doc->types[t].item]);
     for (uint32_t t = doc->dead_first; t != NIL; t = doc->types[t].next_dead) {
         struct type *type = &doc->types[t];
 
+        if (doc->positions)
+            positions_drop(doc, t);
         free_chain(doc, type->start);
         for (uint32_t e = type->first_entry; e != NIL; e = doc->entries[e].next) {
             free_chain(doc, doc->entries[e].head);

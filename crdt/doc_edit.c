@@ -6,7 +6,10 @@
  */
 #include <errno.h>
 
-#include "doc.h"
+#include "doc_plan.h"
+
+/* An edit this near to the last one is found by walking there. */
+#define NEAR_ITEMS 32u
 
 /* Between the unit offset - 1 of `left` and what follows; left NIL: the start of the text. */
 struct position {
@@ -14,29 +17,46 @@ struct position {
     uint32_t offset;
 };
 
-static uint32_t visible_len(const struct item *item)
+/* Walks from the last edit to the item that holds the unit before `index`, if it is near. */
+static bool find_near(struct crdt_doc *doc, uint32_t type, uint64_t index)
 {
-    return item_is_deleted(item) || !item_is_countable(item) ? 0 : item->len;
+    struct cursor cursor = doc->cursor;
+
+    if (cursor.type != type)
+        cursor = (struct cursor){type, doc->types[type].start, 0};
+    for (uint32_t i = 0; i < NEAR_ITEMS && cursor.item != NIL; i++) {
+        const struct item *item = &doc->items[cursor.item];
+
+        if (cursor.index >= index) {
+            cursor.item = item->left;
+            if (cursor.item != NIL)
+                cursor.index -= item_visible_len(&doc->items[cursor.item]);
+        } else if (cursor.index + item_visible_len(item) < index) {
+            cursor.index += item_visible_len(item);
+            cursor.item = item->right;
+        } else {
+            doc->cursor = cursor;
+            return true;
+        }
+    }
+    return false;
 }
 
-/* Moves the document's cursor to a place of the text that is before `index`, and near it if it is
- * near the last edit. A position index would come here. */
+/* Moves the document's cursor to the item that holds the unit before `index`, which is from 1 to
+ * the length of the text. */
 static void seek(struct crdt_doc *doc, uint32_t type, uint64_t index)
 {
-    struct cursor *cursor = &doc->cursor;
+    struct cursor cursor = {type, doc->types[type].start, 0};
 
-    if (cursor->type != type || index <= cursor->index / 2)
-        *cursor = (struct cursor){type, doc->types[type].start, 0};
-    while (cursor->item != NIL && cursor->index > 0 && cursor->index >= index) {
-        cursor->item = doc->items[cursor->item].left;
-        if (cursor->item == NIL) {
-            *cursor = (struct cursor){type, doc->types[type].start, 0};
-            return;
+    if (find_near(doc, type, index))
+        return;
+    if (!positions_find(doc, type, index, &cursor.item, &cursor.index)) {
+        while (cursor.index + item_visible_len(&doc->items[cursor.item]) < index) {
+            cursor.index += item_visible_len(&doc->items[cursor.item]);
+            cursor.item = doc->items[cursor.item].right;
         }
-        cursor->index -= visible_len(&doc->items[cursor->item]);
     }
-    if (cursor->index >= index)
-        *cursor = (struct cursor){type, doc->types[type].start, 0};
+    doc->cursor = cursor;
 }
 
 /* A position between the halves of a surrogate pair moves to the start of the pair. */
@@ -63,50 +83,51 @@ static int find_position(struct crdt_doc *doc, uint32_t type, uint64_t index,
 
     if (index > doc->types[type].len)
         return -ERANGE;
-    seek(doc, type, index);
-
-    uint32_t i = doc->cursor.item;
-    uint64_t rest = index - doc->cursor.index;
-    for (; rest > 0 && i != NIL; i = doc->items[i].right) {
-        const struct item *item = &doc->items[i];
-        uint32_t len = visible_len(item);
-
-        doc->cursor.item = i;
-        doc->cursor.index = index - rest;
-        position.left = i;
-        position.offset = item->len;
-        if (rest < len) {
-            position.offset = (uint32_t)rest;
-            leave_pair(doc, &position);
-            break;
-        }
-        rest -= len;
+    if (index > 0) {
+        seek(doc, type, index);
+        position.left = doc->cursor.item;
+        position.offset = (uint32_t)(index - doc->cursor.index);
+        leave_pair(doc, &position);
     }
     /* An edit in front of the cursor's item would leave its index wrong. */
-    if (position.left == NIL || (position.left != doc->cursor.item && rest > 0))
+    if (position.left != doc->cursor.item)
         doc->cursor.type = NIL;
     *ret_position = position;
     return 0;
 }
 
-/* Applies an edit that was made as a v1 update, and gives it out. The cursor stays, for it is not
- * behind the place of the edit; unless something else may come into the document with it. */
-static int apply_edit(struct crdt_doc *doc, const struct crdt_buf *update, struct crdt_buf *out)
+/* The writer of edits, ready for the next one; NULL: out of memory. */
+static struct crdt_writer *start_edit(struct crdt_doc *doc)
 {
-    struct cursor cursor = doc->cursor;
-    bool had_pending = crdt_doc_has_pending(doc);
-    size_t start = out ? out->len : 0;
-    int r = out ? lib0_reserve(out, update->len) : 0;
+    if (!plan_start(doc))
+        return NULL;
+    if (!doc->scratch->writer)
+        doc->scratch->writer = crdt_writer_new(CRDT_V1, &doc->limits);
+    else
+        crdt_writer_restart(doc->scratch->writer);
+    return doc->scratch->writer;
+}
 
-    if (r < 0)
-        return r;
-    r = crdt_doc_apply(doc, CRDT_V1, update->data, update->len, NULL);
+/* Applies the edit that was written, and gives it out. The cursor stays, for it is not behind the
+ * place of the edit; unless something else may come into the document with it. */
+static int finish_edit(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    struct crdt_buf *update = &doc->scratch->update;
+    int r;
+
+    update->len = 0;
+    r = crdt_writer_finish(doc->scratch->writer, update);
+    if (r == 0 && out)
+        r = lib0_reserve(out, update->len);
+    if (r == 0 && crdt_doc_has_pending(doc))
+        doc->cursor.type = NIL;
+    if (r == 0)
+        r = doc_apply(doc, CRDT_V1, update->data, update->len, NULL);
     if (r == 0 && out)
         lib0_write_bytes(out, update->data, update->len);
-    else if (out)
-        out->len = start;
-    if (r == 0 && !had_pending)
-        doc->cursor = cursor;
+    if (update->cap > KEPT_BYTES)
+        crdt_buf_done(update);
+    update->error = 0;
     return r;
 }
 
@@ -148,11 +169,9 @@ static void describe_place(const struct crdt_doc *doc, uint32_t type, struct pos
     s->parent = left || has_right ? CRDT_PARENT_IMPLIED : CRDT_PARENT_ROOT;
 }
 
-static int encode_insert(const struct crdt_doc *doc, const struct crdt_struct *s,
-                         struct crdt_buf *out)
+static int insert(struct crdt_doc *doc, const struct crdt_struct *s, struct crdt_buf *out)
 {
-    struct crdt_writer *writer = crdt_writer_new(CRDT_V1, &doc->limits);
-    int r;
+    struct crdt_writer *writer = start_edit(doc);
 
     if (!writer)
         return -ENOMEM;
@@ -162,9 +181,7 @@ static int encode_insert(const struct crdt_doc *doc, const struct crdt_struct *s
         crdt_writer_struct(writer, s, 0);
     }
     crdt_writer_deletes(writer, 0);
-    r = crdt_writer_finish(writer, out);
-    crdt_writer_free(writer);
-    return r;
+    return finish_edit(doc, out);
 }
 
 int crdt_text_insert(struct crdt_doc *doc, uint64_t client, const char *name, size_t name_len,
@@ -173,7 +190,6 @@ int crdt_text_insert(struct crdt_doc *doc, uint64_t client, const char *name, si
     struct crdt_slice root = {(const uint8_t *)name, name_len};
     uint32_t type = root_find(doc, root), known = client_find(doc, client);
     struct position position = {NIL, 0};
-    struct crdt_buf update = {0};
     struct crdt_struct s = {
         .id = {client, known == NIL ? 0 : doc->clients[known].state},
         .info = CRDT_REF_STRING,
@@ -194,11 +210,7 @@ int crdt_text_insert(struct crdt_doc *doc, uint64_t client, const char *name, si
     if (r < 0)
         return r;
     describe_place(doc, type, position, &s);
-    r = encode_insert(doc, &s, &update);
-    if (r == 0)
-        r = apply_edit(doc, &update, out);
-    crdt_buf_done(&update);
-    return r;
+    return insert(doc, &s, out);
 }
 
 /* The clocks of the units between two positions. */
@@ -215,7 +227,7 @@ static int list_deleted(const struct crdt_doc *doc, uint32_t type, struct positi
         const struct item *item = &doc->items[i];
         uint32_t end = i == to.left ? to.offset : item->len;
 
-        if (visible_len(item) > 0 && start < end)
+        if (item_visible_len(item) > 0 && start < end)
             r = range_list_add(deletes, doc->clients[item->client].id, item->clock + start,
                                end - start);
         if (r < 0 || i == to.left)
@@ -231,26 +243,29 @@ int crdt_text_delete(struct crdt_doc *doc, const char *name, size_t name_len, ui
     struct crdt_slice root = {(const uint8_t *)name, name_len};
     uint32_t type = root_find(doc, root);
     uint64_t total = type == NIL ? 0 : doc->types[type].len;
-    struct range_list deletes = {0};
-    struct crdt_buf update = {0};
+    struct crdt_writer *writer;
+    struct range_list *deletes;
     struct position from, to;
     int r = 0;
 
     if (index > total || len > total - index)
         return -ERANGE;
+    writer = start_edit(doc);
+    if (!writer)
+        return -ENOMEM;
+    deletes = &doc->scratch->deletes;
+    range_list_reset(deletes);
     if (len > 0) {
         /* The end first: the cursor is to stay before the edit. */
         r = find_position(doc, type, index + len, &to);
         if (r == 0)
             r = find_position(doc, type, index, &from);
         if (r == 0)
-            r = list_deleted(doc, type, from, to, &deletes);
+            r = list_deleted(doc, type, from, to, deletes);
     }
-    if (r == 0)
-        r = range_list_encode(&deletes, CRDT_V1, &doc->limits, &update);
-    if (r == 0)
-        r = apply_edit(doc, &update, out);
-    range_list_done(&deletes);
-    crdt_buf_done(&update);
-    return r;
+    if (r < 0)
+        return r;
+    crdt_writer_clients(writer, 0);
+    range_list_write(deletes, writer);
+    return finish_edit(doc, out);
 }

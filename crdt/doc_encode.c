@@ -68,7 +68,7 @@ static void describe(const struct crdt_doc *doc, const struct item *item, struct
     };
     if (item->ref == CRDT_REF_GC)
         return;
-    if (item->key != NIL)
+    if (item->flags & ITEM_IS_KEYED)
         s->info |= CRDT_INFO_PARENT_SUB;
     if (item->origin_client != NIL) {
         s->info |= CRDT_INFO_ORIGIN;
@@ -79,7 +79,7 @@ static void describe(const struct crdt_doc *doc, const struct item *item, struct
         s->right_origin = make_id(doc, item->right_client, item->right_clock);
     }
     if (!(s->info & (CRDT_INFO_ORIGIN | CRDT_INFO_RIGHT_ORIGIN))) {
-        const struct type *parent = &doc->types[item->parent];
+        const struct type *parent = &doc->types[item_type(doc, item)];
 
         if (parent->item == NIL) {
             s->parent = CRDT_PARENT_ROOT;
@@ -90,8 +90,8 @@ static void describe(const struct crdt_doc *doc, const struct item *item, struct
             s->parent = CRDT_PARENT_ITEM;
             s->parent_id = make_id(doc, holder->client, holder->clock);
         }
-        if (item->key != NIL)
-            s->parent_sub = name_slice(doc, item->key);
+        if (item->flags & ITEM_IS_KEYED)
+            s->parent_sub = name_slice(doc, doc->entries[item->place].key);
     }
     if (item->ref == CRDT_REF_FORMAT || item->ref == CRDT_REF_DOC)
         s->content.key = name_slice(doc, item_name(doc, item));

@@ -1,52 +1,47 @@
 /*
- * Where an insertion goes: YATA as Yjs has it (`Item.integrate`). The place between an item's
- * origin and its right origin may be taken by insertions made at the same time; those are scanned
- * and passed by or not, by a rule that gives the same order on all replicas.
- *
- * The rule asks of each item o of the scan whether the item of o's origin was scanned before, and
- * whether it was so since the last time that a better left neighbour was found. The scan is linear,
- * so both are comparisons of numbers: each scanned item gets the next mark.
+ * Takes a struct of an update into the document: finds its neighbours and its parent, copies its
+ * content and links it in. Yjs: `Item.integrate`.
  */
 #include "doc_plan.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+#define MIN_ENDS 1024u
+#define MAX_ENDS (64u << 10)
+/* An update of so many bytes may well have a struct in it. */
+#define BYTES_PER_STRUCT 32u
 
 struct place {
     uint32_t left;
     uint32_t right;
-    uint32_t parent;
-    uint32_t key;
+    uint32_t at; /* as item->place, */
+    bool is_keyed;
 };
+
+void loading_begin(struct crdt_doc *doc, size_t len)
+{
+    struct loading *loading = &doc->scratch->loading;
+    uint32_t ends = MIN_ENDS;
+
+    while (ends < MAX_ENDS && ends < len / BYTES_PER_STRUCT)
+        ends *= 2;
+    *loading = (struct loading){.ends = calloc(ends, sizeof(*loading->ends)), .mask = ends - 1};
+    if (loading->ends)
+        doc->loading = loading;
+}
+
+void loading_end(struct crdt_doc *doc)
+{
+    if (!doc->loading)
+        return;
+    free(doc->loading->ends);
+    doc->loading = NULL;
+}
 
 static bool is_gc(const struct crdt_doc *doc, uint32_t item)
 {
     return item != NIL && doc->items[item].ref == CRDT_REF_GC;
-}
-
-/* Numbers for `count` more items. */
-static uint32_t marks_begin(struct crdt_doc *doc)
-{
-    if (doc->mark > UINT32_MAX - doc->item_count - 1) {
-        memset(doc->marks, 0, doc->item_count * sizeof(*doc->marks));
-        doc->mark = 0;
-    }
-    return doc->mark;
-}
-
-static uint32_t list_start(const struct crdt_doc *doc, uint32_t parent, uint32_t key)
-{
-    uint32_t entry;
-
-    if (key == NIL)
-        return doc->types[parent].start;
-    entry = entry_find(doc, parent, key);
-    return entry == NIL ? NIL : doc->entries[entry].head;
-}
-
-static bool has_same_origin(const struct item *a, const struct item *b)
-{
-    return a->origin_client == b->origin_client &&
-           (a->origin_client == NIL || a->origin_clock == b->origin_clock);
 }
 
 static bool has_same_right_origin(const struct item *a, const struct item *b)
@@ -55,73 +50,91 @@ static bool has_same_right_origin(const struct item *a, const struct item *b)
            (a->right_client == NIL || a->right_clock == b->right_clock);
 }
 
-/* The left neighbour of `item`, which has not yet a place. */
-static uint32_t scan_conflicts(struct crdt_doc *doc, const struct item *item,
-                               const struct place *place)
+/* item_clean_end() while a large update is applied. */
+static uint32_t find_loaded(struct crdt_doc *doc, uint32_t client, uint32_t clock)
 {
-    uint32_t begin = marks_begin(doc), cleared = begin, left = place->left;
-    uint64_t id = doc->clients[item->client].id;
-    uint32_t o = left != NIL ? doc->items[left].right : list_start(doc, place->parent, place->key);
+    uint32_t found = *loading_slot(doc->loading, client, clock + 1);
+    uint32_t count = doc->item_count;
 
-    for (; o != NIL && o != place->right; o = doc->items[o].right) {
-        const struct item *other = &doc->items[o];
+    if (found < count && item_end(&doc->items[found]) == clock + 1 &&
+        doc->items[found].client == client && doc->items[found].len > 0)
+        return found;
+    found = item_clean_end(doc, client, clock);
+    doc->loading->split += doc->item_count - count;
+    return found;
+}
 
-        doc->marks[o] = ++doc->mark;
-        if (has_same_origin(item, other)) {
-            if (doc->clients[other->client].id < id) {
-                left = o;
-                cleared = doc->mark;
-            } else if (has_same_right_origin(item, other)) {
-                break;
-            }
-        } else if (other->origin_client != NIL) {
-            uint32_t mark = doc->marks[item_find(doc, other->origin_client, other->origin_clock)];
+/* The item that ends with an origin. */
+static uint32_t find_left(struct crdt_doc *doc, const struct item *item)
+{
+    const struct client *client = &doc->clients[item->origin_client];
+    uint32_t last = client_last_item(client);
 
-            if (mark <= begin)
-                break;
-            if (mark <= cleared) {
-                left = o;
-                cleared = doc->mark;
-            }
-        } else {
-            break;
-        }
+    if (client->state == item->origin_clock + 1 && doc->items[last].len > 0)
+        return last;
+    if (doc->loading)
+        return find_loaded(doc, item->origin_client, item->origin_clock);
+    return item_clean_end(doc, item->origin_client, item->origin_clock);
+}
+
+/* The item that begins with a right origin: most often the right neighbour of `left`. */
+static uint32_t find_right(struct crdt_doc *doc, const struct item *item, uint32_t left)
+{
+    uint32_t next = left == NIL ? NIL : doc->items[left].right;
+
+    if (next != NIL && doc->items[next].clock == item->right_clock &&
+        doc->items[next].client == item->right_client && doc->items[next].len > 0)
+        return next;
+    return item_clean_start(doc, item->right_client, item->right_clock);
+}
+
+static void set_key(struct crdt_doc *doc, struct place *place, struct crdt_slice name)
+{
+    uint32_t key = name_intern(doc, name), entry = entry_find(doc, place->at, key);
+
+    place->at = entry == NIL ? entry_add(doc, place->at, key) : entry;
+    place->is_keyed = true;
+}
+
+/* The parent as the struct names it; false when there is none any more. */
+static bool find_parent(struct crdt_doc *doc, const struct batch *batch,
+                        const struct record *record, struct place *place)
+{
+    const struct rare *rare = &batch->rares[record->rare];
+    const struct item *holder;
+
+    if (rare->parent_client == NIL) {
+        place->at = root_get(doc, rare->parent_name);
+    } else {
+        uint32_t client = batch->clients[rare->parent_client].client;
+
+        holder = &doc->items[item_find(doc, client, rare->parent_clock)];
+        if (holder->ref != CRDT_REF_TYPE)
+            return false;
+        place->at = holder->content;
     }
-    return left;
+    if (rare->parent_sub.data)
+        set_key(doc, place, rare->parent_sub);
+    return true;
 }
 
 /* Finds neighbours and parent; false when there is no parent any more. */
-static bool find_place(struct crdt_doc *doc, const struct step *step, struct item *item,
-                       struct place *place)
+static bool find_place(struct crdt_doc *doc, const struct batch *batch, const struct record *record,
+                       const struct item *item, struct place *place)
 {
-    const struct crdt_struct *s = step->s;
-    const struct item *parent;
+    const struct item *neighbour;
 
     if (item->origin_client != NIL)
-        place->left = item_clean_end(doc, item->origin_client, item->origin_clock);
+        place->left = find_left(doc, item);
     if (item->right_client != NIL)
-        place->right = item_clean_start(doc, item->right_client, item->right_clock);
+        place->right = find_right(doc, item, place->left);
     if (is_gc(doc, place->left) || is_gc(doc, place->right))
         return false;
-    switch (s->parent) {
-    case CRDT_PARENT_IMPLIED:
-        parent = &doc->items[place->left != NIL ? place->left : place->right];
-        place->parent = parent->parent;
-        place->key = parent->key;
-        return true;
-    case CRDT_PARENT_ROOT:
-        place->parent = root_get(doc, s->parent_name);
-        break;
-    case CRDT_PARENT_ITEM:
-        parent = &doc->items[item_find(doc, client_find(doc, s->parent_id.client),
-                                       (uint32_t)s->parent_id.clock)];
-        if (parent->ref != CRDT_REF_TYPE)
-            return false;
-        place->parent = parent->content;
-        break;
-    }
-    if (s->parent_sub.data)
-        place->key = name_intern(doc, s->parent_sub);
+    if (record->parent != CRDT_PARENT_IMPLIED)
+        return find_parent(doc, batch, record, place);
+    neighbour = &doc->items[place->left != NIL ? place->left : place->right];
+    place->at = neighbour->place;
+    place->is_keyed = neighbour->flags & ITEM_IS_KEYED;
     return true;
 }
 
@@ -141,7 +154,8 @@ static void store_text(struct crdt_doc *doc, struct item *item, struct crdt_slic
     size_t start = offset;
     bool is_inside = false;
 
-    assert(bytes.len + REPLACEMENT_LEN <= doc->text_cap - doc->text_len);
+    /* A replacement is shorter than the pair that it stands for. */
+    assert(bytes.len <= doc->text_cap - doc->text_len);
     item->content = doc->text_len;
     if (offset > 0 && bytes.len != item->len + offset)
         start = lib0_utf16_offset(bytes.data, bytes.len, offset, &is_inside);
@@ -157,51 +171,53 @@ static void store_text(struct crdt_doc *doc, struct item *item, struct crdt_slic
 }
 
 /* Copies the content, from its unit `offset` on, into the document. */
-static void store_content(struct crdt_doc *doc, struct item *item, uint32_t index,
-                          const struct crdt_content *content, uint32_t offset)
+static void store_content(struct crdt_doc *doc, struct item *item, const struct batch *batch,
+                          const struct record *record, uint32_t offset)
 {
     enum crdt_ref ref = (enum crdt_ref)item->ref;
-    struct crdt_slice bytes = content->bytes;
+    struct crdt_slice bytes = {record->bytes, record->bytes_len};
     uint32_t name;
 
-    item->content = doc->payload_len;
-    item->content_len = 0;
-    if (content->value_is_any)
-        item->flags |= ITEM_VALUE_IS_ANY;
-    switch (ref) {
-    case CRDT_REF_STRING:
+    if (ref == CRDT_REF_STRING) {
         store_text(doc, item, bytes, offset);
-        break;
-    case CRDT_REF_TYPE:
-        name = content->key.data ? name_intern(doc, content->key) : NIL;
-        item->content = type_add(doc, index, content->type_ref, name);
-        break;
-    case CRDT_REF_FORMAT:
-    case CRDT_REF_DOC:
-        name = name_intern(doc, content->key);
-        store_payload(doc, item, &name, sizeof(name));
-        store_payload(doc, item, bytes.data, bytes.len);
-        break;
-    case CRDT_REF_JSON:
-    case CRDT_REF_ANY:
-        if (offset > 0) {
-            size_t start = values_offset(ref, bytes, offset);
-
-            bytes = (struct crdt_slice){bytes.data + start, bytes.len - start};
-        }
-        store_payload(doc, item, bytes.data, bytes.len);
-        break;
-    case CRDT_REF_BINARY:
-    case CRDT_REF_EMBED:
-        store_payload(doc, item, bytes.data, bytes.len);
-        break;
-    case CRDT_REF_DELETED:
-        item->flags |= ITEM_IS_DELETED;
-        break;
-    case CRDT_REF_GC:
-    case CRDT_REF_SKIP:
-        break;
+        return;
     }
+    if (ref == CRDT_REF_DELETED) {
+        item->flags |= ITEM_IS_DELETED;
+        return;
+    }
+    item->content = doc->payload_len;
+    if (record->value_is_any)
+        item->flags |= ITEM_VALUE_IS_ANY;
+    if (ref == CRDT_REF_FORMAT || ref == CRDT_REF_DOC) {
+        name = name_intern(doc, batch->rares[record->rare].key);
+        store_payload(doc, item, &name, sizeof(name));
+    }
+    if (offset > 0 && (ref == CRDT_REF_JSON || ref == CRDT_REF_ANY)) {
+        size_t start = values_offset(ref, bytes, offset);
+
+        bytes = (struct crdt_slice){bytes.data + start, bytes.len - start};
+    }
+    store_payload(doc, item, bytes.data, bytes.len);
+}
+
+/* The type in an item that is about to get the index `index`. */
+static void make_type(struct crdt_doc *doc, struct item *item, uint32_t index,
+                      const struct batch *batch, const struct record *record)
+{
+    uint32_t name = NIL;
+
+    if (record->rare != NIL && batch->rares[record->rare].key.data)
+        name = name_intern(doc, batch->rares[record->rare].key);
+    item->content = type_add(doc, index, record->type_ref, name);
+    item->content_len = 0;
+}
+
+static bool is_in_deleted_type(const struct crdt_doc *doc, uint32_t type)
+{
+    uint32_t holder = doc->types[type].item;
+
+    return holder != NIL && item_is_deleted(&doc->items[holder]);
 }
 
 /*
@@ -212,99 +228,105 @@ static bool extend_left(struct crdt_doc *doc, const struct item *item, const str
 {
     struct client *client = &doc->clients[item->client];
     struct item *left = place->left == NIL ? NULL : &doc->items[place->left];
-    uint32_t holder;
 
-    if (!left || left->ref != item->ref || item->key != NIL || left->len == 0 || item->len == 0 ||
-        client_last_item(client) != place->left || item->origin_client != item->client ||
-        item->origin_clock != item->clock - 1 || !has_same_right_origin(left, item))
+    if (!left || left->ref != item->ref || item->origin_client != item->client ||
+        item->origin_clock != item->clock - 1 || left->client != item->client ||
+        item_end(left) != item->clock || place->is_keyed || left->len == 0 || item->len == 0 ||
+        client_last_item(client) != place->left || !has_same_right_origin(left, item))
         return false;
     if (item->ref != CRDT_REF_STRING && item->ref != CRDT_REF_ANY && item->ref != CRDT_REF_JSON &&
         item->ref != CRDT_REF_DELETED)
         return false;
     if (item->ref != CRDT_REF_DELETED && left->content + left->content_len != item->content)
         return false;
-    holder = doc->types[item->parent].item;
-    if (holder != NIL && item_is_deleted(&doc->items[holder]))
+    if (is_in_deleted_type(doc, place->at))
         return false;
+    if (doc->loading)
+        doc->loading->joined++;
     left->len += item->len;
     left->content_len += item->content_len;
     client->state += item->len;
-    if (item_is_countable(item))
-        doc->types[item->parent].len += item->len;
+    if (item_is_countable(item)) {
+        doc->types[place->at].len += item->len;
+        if (doc->positions)
+            positions_change(doc, place->left, item->len);
+    }
     return true;
 }
 
 static void link_item(struct crdt_doc *doc, struct item *item, uint32_t index,
                       const struct place *place)
 {
-    struct type *parent = &doc->types[item->parent];
-    uint32_t entry = NIL;
+    struct entry *entry = place->is_keyed ? &doc->entries[place->at] : NULL;
+    uint32_t *first = entry ? &entry->head : &doc->types[place->at].start;
 
-    if (item->key != NIL) {
-        entry = entry_find(doc, item->parent, item->key);
-        if (entry == NIL)
-            entry = entry_add(doc, item->parent, item->key);
-    }
     item->left = place->left;
-    if (item->left != NIL) {
-        item->right = doc->items[item->left].right;
-        doc->items[item->left].right = index;
-    } else if (entry != NIL) {
-        item->right = doc->entries[entry].head;
-        doc->entries[entry].head = index;
-    } else {
-        item->right = parent->start;
-        parent->start = index;
-    }
+    if (item->left != NIL)
+        first = &doc->items[item->left].right;
+    item->right = *first;
+    *first = index;
     if (item->right != NIL)
         doc->items[item->right].left = index;
-    else if (entry != NIL)
-        doc->entries[entry].tail = index;
+    else if (entry)
+        entry->tail = index;
+}
+
+/* The last value of a key replaces the one before; any other value is replaced already. */
+static void replace_value(struct crdt_doc *doc, uint32_t index)
+{
+    const struct item *item = &doc->items[index];
+    uint32_t replaced = item->right != NIL ? index : item->left;
+
+    if (replaced == NIL)
+        return;
+    item = &doc->items[replaced];
+    doc_delete_item(doc, replaced);
+    items_join(doc, item->client, item->clock, item_end(item));
 }
 
 static void add_item(struct crdt_doc *doc, struct item *item, struct place *place,
-                     const struct crdt_content *content, uint32_t offset)
+                     const struct batch *batch, const struct record *record, uint32_t offset)
 {
-    uint32_t index = doc->item_count, holder;
-    struct type *parent;
+    uint32_t index, type;
 
-    item->parent = place->parent;
-    item->key = place->key;
-    store_content(doc, item, index, content, offset);
-    if (extend_left(doc, item, place))
-        return;
-    assert(index < doc->item_cap);
-    doc->item_count++;
+    item->place = place->at;
+    item->flags = place->is_keyed ? ITEM_IS_KEYED : 0;
+    if (item->ref != CRDT_REF_TYPE) {
+        store_content(doc, item, batch, record, offset);
+        if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place))
+            return;
+    }
+    index = item_new(doc);
+    if (item->ref == CRDT_REF_TYPE)
+        make_type(doc, item, index, batch, record);
     link_item(doc, item, index, place);
     doc->items[index] = *item;
-    doc->marks[index] = 0;
     item_register(doc, index);
-    parent = &doc->types[item->parent];
-    if (item->key == NIL && item_is_countable(item))
-        parent->len += item->len;
-
-    /* A new last value of a key replaces the one before; any other value is replaced already. */
-    if (item->key != NIL && item->right == NIL && item->left != NIL)
-        doc_delete_item(doc, item->left);
-    holder = parent->item;
-    if ((item->key != NIL && item->right != NIL) ||
-        (holder != NIL && item_is_deleted(&doc->items[holder])))
+    if (doc->loading)
+        *loading_slot(doc->loading, item->client, item_end(item)) = index;
+    type = item_type(doc, item);
+    if (!place->is_keyed && item_is_countable(item))
+        doc->types[type].len += item->len;
+    if (doc->positions)
+        positions_add(doc, index, item_visible_len(item));
+    if (is_in_deleted_type(doc, type))
         doc_delete_item(doc, index);
+    else if (place->is_keyed)
+        replace_value(doc, index);
 }
 
 /* Where the parent is gone, only the clocks are kept. */
 static void add_gc(struct crdt_doc *doc, uint32_t client, uint32_t clock, uint32_t len)
 {
     struct client *c = &doc->clients[client];
-    uint32_t index = doc->item_count, last = client_last_item(c);
+    uint32_t index, last = client_last_item(c);
 
     if (is_gc(doc, last)) {
         doc->items[last].len += len;
         c->state += len;
         return;
     }
-    assert(index < doc->item_cap);
-    doc->item_count++;
+    index = item_new(doc);
     doc->items[index] = (struct item){
         .client = client,
         .clock = clock,
@@ -313,54 +335,50 @@ static void add_gc(struct crdt_doc *doc, uint32_t client, uint32_t clock, uint32
         .right = NIL,
         .origin_client = NIL,
         .right_client = NIL,
-        .parent = NIL,
-        .key = NIL,
+        .place = NIL,
         .ref = CRDT_REF_GC,
         .flags = ITEM_IS_DELETED,
     };
-    doc->marks[index] = 0;
     item_register(doc, index);
 }
 
-void doc_integrate(struct crdt_doc *doc, const struct step *step)
+void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct record *record)
 {
-    const struct crdt_struct *s = step->s;
-    uint32_t state = doc->clients[step->client].state;
-    uint32_t offset = state - (uint32_t)s->id.clock;
-    struct place place = {NIL, NIL, NIL, NIL};
+    uint32_t client = batch->clients[record->client].client;
+    uint32_t state = doc->clients[client].state, offset = state - record->clock;
+    struct place place = {NIL, NIL, NIL, false};
     struct item item = {
-        .client = step->client,
+        .client = client,
         .clock = state,
-        .len = (uint32_t)s->len - offset,
-        .right = NIL,
+        .len = record->len - offset,
         .origin_client = NIL,
+        .origin_clock = record->origin_clock,
         .right_client = NIL,
-        .ref = (uint8_t)crdt_struct_ref(s),
+        .right_clock = record->right_clock,
+        .ref = (uint8_t)record_ref(record),
     };
     bool has_place;
 
-    if (s->info & CRDT_INFO_ORIGIN) {
-        item.origin_client = client_find(doc, s->origin.client);
-        item.origin_clock = (uint32_t)s->origin.clock;
-    }
-    if (s->info & CRDT_INFO_RIGHT_ORIGIN) {
-        item.right_client = client_find(doc, s->right_origin.client);
-        item.right_clock = (uint32_t)s->right_origin.clock;
-    }
-    has_place = item.ref != CRDT_REF_GC && find_place(doc, step, &item, &place);
+    if (record->origin_client != NIL)
+        item.origin_client = batch->clients[record->origin_client].client;
+    if (record->right_client != NIL)
+        item.right_client = batch->clients[record->right_client].client;
+    has_place = item.ref != CRDT_REF_GC && find_place(doc, batch, record, &item, &place);
     if (has_place && offset > 0) {
         /* Its first part is here already, and is the left neighbour of the rest. */
-        item.origin_client = step->client;
+        item.origin_client = client;
         item.origin_clock = state - 1;
-        place.left = item_clean_end(doc, step->client, state - 1);
+        place.left = item_clean_end(doc, client, state - 1);
         has_place = !is_gc(doc, place.left);
     }
     if (!has_place) {
-        add_gc(doc, step->client, state, item.len);
+        add_gc(doc, client, state, item.len);
         return;
     }
+    item.place = place.at;
+    item.flags = place.is_keyed ? ITEM_IS_KEYED : 0;
     if (place.left != NIL ? doc->items[place.left].right != place.right
                           : place.right == NIL || doc->items[place.right].left != NIL)
-        place.left = scan_conflicts(doc, &item, &place);
-    add_item(doc, &item, &place, &s->content, offset);
+        place.left = conflict_resolve(doc, &item, place.left, place.right);
+    add_item(doc, &item, &place, batch, record, offset);
 }

@@ -4,16 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-int array_reserve(void *array, uint32_t *cap, uint64_t count, size_t size)
+/* From so many bytes on an array grows by a quarter. */
+#define LARGE_ARRAY_BYTES (256u << 10)
+
+int array_grow(void *array, uint32_t *cap, uint64_t count, size_t size)
 {
     void *old, *grown;
     uint64_t wanted;
 
-    if (count <= *cap)
-        return 0;
     if (count >= NIL)
         return -E2BIG;
-    wanted = *cap + (uint64_t)*cap / 2;
+    wanted = *cap + (uint64_t)*cap / (*cap >= LARGE_ARRAY_BYTES / size ? 4 : 2);
     if (wanted < count)
         wanted = count;
     if (wanted < 8)
@@ -30,12 +31,24 @@ int array_reserve(void *array, uint32_t *cap, uint64_t count, size_t size)
     return 0;
 }
 
+void array_shed(void *array, uint32_t *cap, size_t size)
+{
+    void *old, *none = NULL;
+
+    if (*cap * size <= KEPT_BYTES)
+        return;
+    memcpy(&old, array, sizeof(old));
+    free(old);
+    memcpy(array, &none, sizeof(none));
+    *cap = 0;
+}
+
 void array_trim(void *array, uint32_t *cap, uint32_t count, size_t size)
 {
-    uint64_t wanted = count + (uint64_t)count / 4 + 64;
+    uint64_t wanted = count + (uint64_t)count / 64 + 8;
     void *old, *trimmed;
 
-    if (*cap <= wanted + wanted / 2 + 1024)
+    if (*cap <= wanted + wanted / 32)
         return;
     memcpy(&old, array, sizeof(old));
     trimmed = reallocarray(old, (size_t)wanted, size);
@@ -226,24 +239,25 @@ const struct range *range_list_first(const struct range_list *list, uint64_t cli
     return NULL;
 }
 
+void range_list_reset(struct range_list *list)
+{
+    if (list->cap * sizeof(*list->ranges) > KEPT_BYTES)
+        range_list_done(list);
+    list->count = 0;
+}
+
 void range_list_done(struct range_list *list)
 {
     free(list->ranges);
     *list = (struct range_list){0};
 }
 
-int range_list_encode(const struct range_list *list, enum crdt_format format,
-                      const struct crdt_limits *limits, struct crdt_buf *out)
+void range_list_write(const struct range_list *list, struct crdt_writer *writer)
 {
-    struct crdt_writer *writer = crdt_writer_new(format, limits);
     uint64_t clients = 0;
-    int r;
 
-    if (!writer)
-        return -ENOMEM;
     for (size_t i = 0; i < list->count; i++)
         clients += i == 0 || list->ranges[i].client != list->ranges[i - 1].client;
-    crdt_writer_clients(writer, 0);
     crdt_writer_deletes(writer, clients);
     for (size_t i = 0, end; i < list->count; i = end) {
         for (end = i + 1; end < list->count; end++)
@@ -253,6 +267,18 @@ int range_list_encode(const struct range_list *list, enum crdt_format format,
         for (size_t n = i; n < end; n++)
             crdt_writer_delete(writer, list->ranges[n].clock, list->ranges[n].len);
     }
+}
+
+int range_list_encode(const struct range_list *list, enum crdt_format format,
+                      const struct crdt_limits *limits, struct crdt_buf *out)
+{
+    struct crdt_writer *writer = crdt_writer_new(format, limits);
+    int r;
+
+    if (!writer)
+        return -ENOMEM;
+    crdt_writer_clients(writer, 0);
+    range_list_write(list, writer);
     r = crdt_writer_finish(writer, out);
     crdt_writer_free(writer);
     return r;

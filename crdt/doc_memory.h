@@ -11,9 +11,21 @@
 
 #define NIL UINT32_MAX /* no index */
 
-/* Makes `*array` hold `count` elements of `size` bytes, growing by halves. -ENOMEM; -E2BIG when the
- * count does not fit the 32-bit indices. */
-CRDT_WARN_UNUSED int array_reserve(void *array, uint32_t *cap, uint64_t count, size_t size);
+/* An array or buffer of up to so many bytes is kept when what it was needed for is over. */
+#define KEPT_BYTES 4096u
+
+CRDT_WARN_UNUSED int array_grow(void *array, uint32_t *cap, uint64_t count, size_t size);
+
+/* Makes `*array` hold `count` elements of `size` bytes; it grows by halves, and by less when it is
+ * large. -ENOMEM; -E2BIG when the count does not fit the 32-bit indices. */
+CRDT_WARN_UNUSED static inline int array_reserve(void *array, uint32_t *cap, uint64_t count,
+                                                 size_t size)
+{
+    return count <= *cap ? 0 : array_grow(array, cap, count, size);
+}
+
+/* Frees an array of more than KEPT_BYTES. */
+void array_shed(void *array, uint32_t *cap, size_t size);
 
 /* Gives back the room of an array beyond `count` elements and some to spare, if it is much. */
 void array_trim(void *array, uint32_t *cap, uint32_t count, size_t size);
@@ -89,8 +101,12 @@ const struct range *range_list_first(const struct range_list *list, uint64_t cli
 CRDT_WARN_UNUSED int range_list_reserve(struct range_list *list, size_t more);
 /* Adds all of `other`; both are normalised. */
 void range_list_join(struct range_list *list, const struct range_list *other);
+/* Empties a list, and frees it if it is large. */
+void range_list_reset(struct range_list *list);
 void range_list_done(struct range_list *list);
 
+/* Writes (normalised) ranges as the deletes of an update. */
+void range_list_write(const struct range_list *list, struct crdt_writer *writer);
 /* Appends an update that deletes these (normalised) ranges. */
 CRDT_WARN_UNUSED int range_list_encode(const struct range_list *list, enum crdt_format format,
                                        const struct crdt_limits *limits, struct crdt_buf *out);

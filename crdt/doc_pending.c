@@ -9,6 +9,17 @@
 #include <errno.h>
 #include <stdlib.h>
 
+uint64_t pending_memory(const struct pending *pending)
+{
+    uint64_t bytes =
+        pending->update_cap * sizeof(*pending->updates) +
+        (pending->covered.cap + pending->missing.cap + pending->deletes.cap) * sizeof(struct range);
+
+    for (size_t i = 0; i < pending->update_count; i++)
+        bytes += pending->updates[i].cap;
+    return bytes;
+}
+
 uint64_t pending_bytes(const struct pending *pending)
 {
     uint64_t bytes = (uint64_t)pending->deletes.count * sizeof(struct range);
@@ -27,9 +38,10 @@ static bool is_any_planned(struct crdt_doc *doc, const struct range_list *list,
                            const struct batch *batch)
 {
     for (uint32_t i = 0; list->count > 0 && i < batch->group_count; i++) {
-        const struct range *range = range_list_first(list, batch->groups[i].client_id);
+        const struct batch_client *client = &batch->clients[batch->groups[i].client];
+        const struct range *range = range_list_first(list, client->id);
 
-        if (range && range->clock < doc->clients[batch->groups[i].client].planned)
+        if (range && range->clock < doc->clients[client->client].planned)
             return true;
     }
     return false;
@@ -102,7 +114,7 @@ int pending_reserve(struct crdt_doc *doc, struct plan *plan)
     uint64_t bytes;
     int r = merge_rest(doc, plan);
 
-    if (r == 0 && pending->update_count == pending->update_cap) {
+    if (r == 0 && plan->rest.len > 0 && pending->update_count == pending->update_cap) {
         size_t cap = pending->update_cap + 8;
         struct crdt_buf *grown = reallocarray(pending->updates, cap, sizeof(*grown));
 
@@ -139,7 +151,7 @@ bool pending_commit(struct crdt_doc *doc, struct plan *plan)
     bool has_changed = plan->rest.len > 0 || plan->drop_updates > 0 || plan->replaces_deletes ||
                        plan->deletes_left.count > 0;
 
-    if (plan->retried.reader) {
+    if (plan->has_retried) {
         /* What of them still waits is in the plan. */
         pending->covered.count = 0;
         pending->missing.count = 0;

@@ -13,83 +13,93 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum verdict {
-    VERDICT_SKIP,  /* nothing to do */
-    VERDICT_APPLY, /* everything it needs is there */
-    VERDICT_AHEAD, /* clocks of its own client are missing */
-    VERDICT_WAIT,  /* clocks of another client are missing */
-};
-
-static uint32_t planned_clock(struct crdt_doc *doc, uint64_t client_id)
+static uint32_t planned_clock(const struct crdt_doc *doc, const struct batch *batch,
+                              uint32_t client)
 {
-    uint32_t client = client_find(doc, client_id);
+    uint32_t known = batch->clients[client].client;
 
-    return client == NIL ? 0 : doc->clients[client].planned;
+    return known == NIL ? 0 : doc->clients[known].planned;
 }
 
-/* Is `id` known to the plan, or on the way to be: 1, 0, or -EBADMSG for a struct that names itself
- * or what its own client made later. */
-static int is_known(struct crdt_doc *doc, const struct crdt_struct *s, const struct crdt_id *id)
+/* Is a clock known to the plan, or on the way to be: 1, 0, or -EBADMSG for a struct that names
+ * itself or what its own client made later. */
+static inline int is_known(const struct crdt_doc *doc, const struct batch *batch,
+                           const struct record *record, uint32_t client, uint32_t clock)
 {
-    if (id->clock < planned_clock(doc, id->client))
+    if (clock < planned_clock(doc, batch, client))
         return 1;
-    return id->client == s->id.client ? -EBADMSG : 0;
+    return client == record->client ? -EBADMSG : 0;
 }
 
-/* 0 or an error; `*ret_missing` is what a VERDICT_WAIT waits for. */
-static int examine(struct crdt_doc *doc, const struct crdt_struct *s, uint32_t client,
-                   enum verdict *ret_verdict, const struct crdt_id **ret_missing)
+/* The client of a clock that the struct needs and that is missing; NIL: none. */
+static inline int find_missing(const struct crdt_doc *doc, const struct batch *batch,
+                               const struct record *record, uint32_t *ret_missing)
 {
-    uint32_t planned = doc->clients[client].planned;
-    const struct crdt_id *needs[3];
-    int count = 0;
+    const struct rare *rare = record->rare == NIL ? NULL : &batch->rares[record->rare];
+    uint32_t missing = NIL;
+    int r = 1;
+
+    if (record->origin_client != NIL) {
+        missing = record->origin_client;
+        r = is_known(doc, batch, record, missing, record->origin_clock);
+    }
+    if (r > 0 && record->right_client != NIL) {
+        missing = record->right_client;
+        r = is_known(doc, batch, record, missing, record->right_clock);
+    }
+    if (r > 0 && rare && rare->parent_client != NIL) {
+        missing = rare->parent_client;
+        r = is_known(doc, batch, record, missing, rare->parent_clock);
+    }
+    *ret_missing = r > 0 ? NIL : missing;
+    return r < 0 ? r : 0;
+}
+
+static inline int examine(const struct crdt_doc *doc, const struct batch *batch,
+                          const struct record *record, enum verdict *ret_verdict,
+                          uint32_t *ret_missing)
+{
+    uint32_t planned = doc->clients[batch->clients[record->client].client].planned;
+    int r;
 
     *ret_verdict = VERDICT_SKIP;
-    if (crdt_struct_ref(s) == CRDT_REF_SKIP)
+    *ret_missing = NIL;
+    if (record_ref(record) == CRDT_REF_SKIP)
         return 0;
-    if (s->id.clock > planned) {
+    if (record->clock > planned) {
         *ret_verdict = VERDICT_AHEAD;
         return 0;
     }
-    /* Seen before; but a struct without length at the state is new (yjs.md, zero length). */
-    if (s->id.clock != planned && s->id.clock + s->len <= planned)
+    /* Seen before; but a struct without length at the state is new, as in Yjs. */
+    if (record->clock != planned && record->clock + record->len <= planned)
         return 0;
     *ret_verdict = VERDICT_APPLY;
-    if (crdt_struct_ref(s) == CRDT_REF_GC)
+    if (record_ref(record) == CRDT_REF_GC)
         return 0;
-    if (s->info & CRDT_INFO_ORIGIN)
-        needs[count++] = &s->origin;
-    if (s->info & CRDT_INFO_RIGHT_ORIGIN)
-        needs[count++] = &s->right_origin;
-    if (s->parent == CRDT_PARENT_ITEM)
-        needs[count++] = &s->parent_id;
-    for (int i = 0; i < count; i++) {
-        int r = is_known(doc, s, needs[i]);
-
-        if (r < 0)
-            return r;
-        if (r == 0) {
-            *ret_verdict = VERDICT_WAIT;
-            *ret_missing = needs[i];
-            return 0;
-        }
-    }
-    return 0;
+    r = find_missing(doc, batch, record, ret_missing);
+    if (*ret_missing != NIL)
+        *ret_verdict = VERDICT_WAIT;
+    return r;
 }
 
-static struct group *group_of(struct crdt_doc *doc, struct batch *batch, uint64_t client_id)
+int record_examine(const struct crdt_doc *doc, const struct batch *batch,
+                   const struct record *record, enum verdict *ret_verdict, uint32_t *ret_missing)
 {
-    uint32_t client = client_find(doc, client_id);
-    uint32_t group = client == NIL ? NIL : doc->clients[client].group;
+    return examine(doc, batch, record, ret_verdict, ret_missing);
+}
+
+static struct group *group_of(const struct batch *batch, uint32_t client)
+{
+    uint32_t group = batch->clients[client].group;
 
     return group == NIL ? NULL : &batch->groups[group];
 }
 
-static void park_stack(struct crdt_doc *doc, struct plan *plan, struct batch *batch)
+static void park_stack(struct plan *plan, struct batch *batch)
 {
     while (plan->stack_count > 0) {
         uint32_t index = plan->stack[--plan->stack_count];
-        struct group *group = group_of(doc, batch, batch->structs[index].id.client);
+        struct group *group = group_of(batch, batch->records[index].client);
 
         group->is_parked = true;
         if (group->next > index)
@@ -99,11 +109,11 @@ static void park_stack(struct crdt_doc *doc, struct plan *plan, struct batch *ba
 
 /* Puts a struct on the stack and names what is to be integrated before it; NIL, and the stack is
  * parked, if this batch has nothing of the kind. */
-static int defer(struct crdt_doc *doc, struct plan *plan, struct batch *batch, uint32_t index,
-                 const struct crdt_id *missing, uint32_t *ret_next)
+static int defer(const struct crdt_doc *doc, struct plan *plan, struct batch *batch, uint32_t index,
+                 uint32_t missing, uint32_t *ret_next)
 {
-    struct group *group = missing ? group_of(doc, batch, missing->client) : NULL;
-    const struct crdt_id *id = &batch->structs[index].id;
+    struct group *group = missing == NIL ? NULL : group_of(batch, missing);
+    const struct record *record = &batch->records[index];
     int r = array_reserve(&plan->stack, &plan->stack_cap, plan->stack_count + (uint64_t)1,
                           sizeof(*plan->stack));
 
@@ -115,11 +125,11 @@ static int defer(struct crdt_doc *doc, struct plan *plan, struct batch *batch, u
         return 0;
     }
     *ret_next = NIL;
-    park_stack(doc, plan, batch);
-    if (missing)
-        return range_list_add(&plan->missing, missing->client, planned_clock(doc, missing->client),
-                              1);
-    return range_list_add(&plan->missing, id->client, (uint32_t)id->clock - 1, 1);
+    park_stack(plan, batch);
+    if (missing != NIL)
+        return range_list_add(&plan->missing, batch->clients[missing].id,
+                              planned_clock(doc, batch, missing), 1);
+    return range_list_add(&plan->missing, batch->clients[record->client].id, record->clock - 1, 1);
 }
 
 /* Plans a struct together with those of other clients that it needs. */
@@ -127,11 +137,10 @@ static int schedule_struct(struct crdt_doc *doc, struct plan *plan, struct batch
                            uint32_t index)
 {
     for (;;) {
-        const struct crdt_struct *s = &batch->structs[index];
-        uint32_t client = client_find(doc, s->id.client);
-        const struct crdt_id *missing = NULL;
+        const struct record *record = &batch->records[index];
         enum verdict verdict;
-        int r = examine(doc, s, client, &verdict, &missing);
+        uint32_t missing;
+        int r = examine(doc, batch, record, &verdict, &missing);
 
         if (r < 0)
             return r;
@@ -142,8 +151,9 @@ static int schedule_struct(struct crdt_doc *doc, struct plan *plan, struct batch
             if (index != NIL)
                 continue;
         } else if (verdict == VERDICT_APPLY) {
-            plan->steps[plan->step_count++] = (struct step){s, client};
-            doc->clients[client].planned = (uint32_t)(s->id.clock + s->len);
+            plan->steps[plan->step_count++] = index;
+            doc->clients[batch->clients[record->client].client].planned =
+                record->clock + record->len;
         }
         if (plan->stack_count == 0)
             return 0;
@@ -156,13 +166,6 @@ static int schedule(struct crdt_doc *doc, struct plan *plan, struct batch *batch
     int r = array_reserve(&plan->steps, &plan->step_cap, plan->step_count + (uint64_t)batch->count,
                           sizeof(*plan->steps));
 
-    for (uint32_t i = 0; i < batch->group_count && r == 0; i++) {
-        struct group *group = &batch->groups[i];
-
-        r = client_intern(doc, group->client_id, &group->client);
-        if (r == 0)
-            doc->clients[group->client].group = i;
-    }
     for (uint32_t i = 0; i < batch->group_count; i++) {
         struct group *group = &batch->groups[i];
 
@@ -170,13 +173,6 @@ static int schedule(struct crdt_doc *doc, struct plan *plan, struct batch *batch
             r = schedule_struct(doc, plan, batch, group->next++);
     }
     return r;
-}
-
-static void forget_groups(struct crdt_doc *doc, const struct batch *batch)
-{
-    for (uint32_t i = 0; i < batch->group_count; i++)
-        if (batch->groups[i].client != NIL)
-            doc->clients[batch->groups[i].client].group = NIL;
 }
 
 /* ---- what remains ---- */
@@ -187,11 +183,11 @@ static bool is_covered(const struct pending *pending, const struct batch *batch)
         const struct group *group = &batch->groups[i];
 
         for (uint32_t n = group->next; group->is_parked && n < group->first + group->count; n++) {
-            const struct crdt_struct *s = &batch->structs[n];
+            const struct record *record = &batch->records[n];
 
-            if (crdt_struct_ref(s) != CRDT_REF_SKIP &&
-                !range_list_covers(&pending->covered, s->id.client, (uint32_t)s->id.clock,
-                                   (uint32_t)s->len))
+            if (record_ref(record) != CRDT_REF_SKIP &&
+                !range_list_covers(&pending->covered, batch->clients[record->client].id,
+                                   record->clock, record->len))
                 return false;
         }
     }
@@ -202,19 +198,21 @@ static int write_group_rest(struct crdt_writer *writer, struct plan *plan,
                             const struct batch *batch, const struct group *group)
 {
     uint32_t end = group->first + group->count;
+    uint64_t id = batch->clients[group->client].id;
     int r = 0;
 
-    crdt_writer_client(writer, group->client_id, end - group->next,
-                       batch->structs[group->next].id.clock);
+    crdt_writer_client(writer, id, end - group->next, batch->records[group->next].clock);
     for (uint32_t n = group->next; n < end && r == 0; n++) {
-        struct crdt_struct s = batch->structs[n];
+        const struct record *record = &batch->records[n];
+        struct crdt_struct s;
 
+        batch_describe(batch, record, &s);
         /* Yjs loses this bit where the key itself is not written. */
         if (s.parent == CRDT_PARENT_IMPLIED)
             s.info &= (uint8_t)~CRDT_INFO_PARENT_SUB;
         crdt_writer_struct(writer, &s, 0);
-        if (crdt_struct_ref(&s) != CRDT_REF_SKIP)
-            r = range_list_add(&plan->covered, s.id.client, (uint32_t)s.id.clock, (uint32_t)s.len);
+        if (record_ref(record) != CRDT_REF_SKIP)
+            r = range_list_add(&plan->covered, id, record->clock, record->len);
     }
     return r;
 }
@@ -251,10 +249,10 @@ static int retry_pending(struct crdt_doc *doc, struct plan *plan)
     int r = pending_merge(&doc->pending, &plan->rest, &doc->limits, &plan->retry);
 
     if (r == 0)
-        r = batch_decode(&plan->retried, CRDT_V2, plan->retry.data, plan->retry.len, &doc->limits);
+        r = batch_decode(doc, &plan->retried, CRDT_V2, plan->retry.data, plan->retry.len);
     if (r < 0)
         return r;
-    forget_groups(doc, &plan->incoming);
+    plan->has_retried = true;
     plan->drop_updates = doc->pending.update_count;
     plan->rest.len = 0;
     plan->missing.count = 0;
@@ -267,9 +265,8 @@ static int retry_pending(struct crdt_doc *doc, struct plan *plan)
 
 /* Plans the part of a range that the plan knows; the rest waits. */
 static int plan_delete(struct crdt_doc *doc, struct plan *plan, const struct range *range,
-                       bool is_new)
+                       uint32_t client, bool is_new)
 {
-    uint32_t client = client_find(doc, range->client);
     uint32_t state = client == NIL ? 0 : doc->clients[client].planned;
     uint32_t end = range->clock + range->len;
     uint32_t known = end < state ? end : state;
@@ -297,10 +294,21 @@ static int plan_deletes(struct crdt_doc *doc, struct plan *plan)
                                            pending_deletes_are_ready(doc, &plan->retried));
     int r = 0;
 
-    for (size_t i = 0; i < plan->incoming.deletes.count && r == 0; i++)
-        r = plan_delete(doc, plan, &plan->incoming.deletes.ranges[i], !replaces);
+    for (uint32_t i = 0; i < plan->incoming.delete_count && r == 0; i++) {
+        const struct deletion *d = &plan->incoming.deletes[i];
+        uint64_t id = plan->incoming.clients[d->client].id;
+        struct range range = {id, d->clock, d->len};
+
+        uint32_t client = plan->incoming.clients[d->client].client;
+
+        /* What was pending may have made it known. */
+        if (client == NIL && plan->has_retried)
+            client = client_find(doc, id);
+        r = plan_delete(doc, plan, &range, client, !replaces);
+    }
     for (size_t i = 0; replaces && i < pending->count && r == 0; i++)
-        r = plan_delete(doc, plan, &pending->ranges[i], false);
+        r = plan_delete(doc, plan, &pending->ranges[i], client_find(doc, pending->ranges[i].client),
+                        false);
     plan->replaces_deletes = replaces;
     range_list_normalise(&plan->deletes_left);
     return r;
@@ -309,10 +317,9 @@ static int plan_deletes(struct crdt_doc *doc, struct plan *plan)
 int plan_make(struct crdt_doc *doc, struct plan *plan)
 {
     bool is_ready;
-    int r;
+    int r = schedule(doc, plan, &plan->incoming);
 
-    plan->client_count = doc->client_count;
-    r = schedule(doc, plan, &plan->incoming);
+    plan->incoming_steps = plan->step_count;
     if (r < 0)
         return r;
     is_ready = pending_is_ready(doc, &plan->incoming);
@@ -325,26 +332,75 @@ int plan_make(struct crdt_doc *doc, struct plan *plan)
     return r;
 }
 
+/* ---- memory ---- */
+
+struct plan *plan_start(struct crdt_doc *doc)
+{
+    if (!doc->scratch)
+        doc->scratch = calloc(1, sizeof(*doc->scratch));
+    if (!doc->scratch)
+        return NULL;
+    doc->scratch->plan.client_count = doc->client_count;
+    return &doc->scratch->plan;
+}
+
 static void settle_clients(struct crdt_doc *doc, const struct batch *batch)
 {
-    for (uint32_t i = 0; i < batch->group_count; i++) {
-        if (batch->groups[i].client == NIL)
+    for (uint32_t i = 0; i < batch->client_count; i++) {
+        if (batch->clients[i].client == NIL)
             continue;
-        struct client *client = &doc->clients[batch->groups[i].client];
+        struct client *client = &doc->clients[batch->clients[i].client];
 
         client->planned = client->state;
-        client->group = NIL;
+        client->appends = client->inserts = 0;
     }
 }
 
-void plan_done(struct crdt_doc *doc, struct plan *plan, bool is_committed)
+static void buf_reset(struct crdt_buf *buf)
 {
-    for (uint32_t i = 0; i < plan->touched_count; i++)
-        doc->clients[plan->touched[i]].need = 0;
+    if (buf->cap > KEPT_BYTES)
+        crdt_buf_done(buf);
+    buf->len = 0;
+    buf->error = 0;
+}
+
+void plan_end(struct crdt_doc *doc, struct plan *plan, bool is_committed)
+{
     settle_clients(doc, &plan->incoming);
     settle_clients(doc, &plan->retried);
+    for (uint32_t i = 0; i < plan->delete_count; i++)
+        doc->clients[plan->deletes[i].client].inserts = 0;
     if (!is_committed)
         clients_truncate(doc, plan->client_count);
+    chunks_trim(doc);
+    loading_end(doc);
+    batch_reset(&plan->incoming);
+    batch_reset(&plan->retried);
+    buf_reset(&plan->retry);
+    buf_reset(&plan->rest);
+    array_shed(&plan->steps, &plan->step_cap, sizeof(*plan->steps));
+    array_shed(&plan->deletes, &plan->delete_cap, sizeof(*plan->deletes));
+    array_shed(&plan->stack, &plan->stack_cap, sizeof(*plan->stack));
+    range_list_reset(&plan->covered);
+    range_list_reset(&plan->missing);
+    range_list_reset(&plan->deletes_left);
+    plan->has_retried = plan->replaces_deletes = false;
+    plan->step_count = plan->incoming_steps = plan->delete_count = plan->stack_count = 0;
+    plan->drop_updates = 0;
+}
+
+void plan_forget(struct plan *plan)
+{
+    batch_reset(&plan->incoming);
+    batch_reset(&plan->retried);
+    plan->delete_count = 0;
+    plan->client_count = 0;
+}
+
+void scratch_free(struct scratch *scratch)
+{
+    struct plan *plan = &scratch->plan;
+
     batch_done(&plan->incoming);
     batch_done(&plan->retried);
     crdt_buf_done(&plan->retry);
@@ -352,8 +408,24 @@ void plan_done(struct crdt_doc *doc, struct plan *plan, bool is_committed)
     free(plan->steps);
     free(plan->deletes);
     free(plan->stack);
-    free(plan->touched);
     range_list_done(&plan->covered);
     range_list_done(&plan->missing);
     range_list_done(&plan->deletes_left);
+    crdt_writer_free(scratch->writer);
+    crdt_buf_done(&scratch->update);
+    range_list_done(&scratch->deletes);
+    free(scratch);
+}
+
+uint64_t scratch_bytes(const struct scratch *scratch)
+{
+    const struct plan *plan = &scratch->plan;
+
+    return sizeof(*scratch) + batch_bytes(&plan->incoming) + batch_bytes(&plan->retried) +
+           plan->retry.cap + plan->rest.cap + (uint64_t)plan->step_cap * sizeof(*plan->steps) +
+           (uint64_t)plan->delete_cap * sizeof(*plan->deletes) +
+           (uint64_t)plan->stack_cap * sizeof(*plan->stack) +
+           (plan->covered.cap + plan->missing.cap + plan->deletes_left.cap) * sizeof(struct range) +
+           (scratch->writer ? crdt_writer_bytes(scratch->writer) : 0) + scratch->update.cap +
+           scratch->deletes.cap * sizeof(struct range);
 }

@@ -170,7 +170,7 @@ static int resolve_item(const struct crdt_doc *doc, const struct crdt_relative_p
         index = position->clock - item->clock + (position->assoc < 0);
     for (uint32_t i = item->left; i != NIL; i = doc->items[i].left)
         index += visible_len(&doc->items[i]);
-    describe_type(doc, item->parent, index, ret_position);
+    describe_type(doc, item_type(doc, item), index, ret_position);
     return 0;
 }
 

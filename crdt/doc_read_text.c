@@ -8,14 +8,17 @@
 int read_text(struct reading *reading, uint32_t type)
 {
     const struct crdt_doc *doc = reading->doc;
+    int r = lib0_reserve(reading->out, doc->types[type].len);
 
-    for (uint32_t i = doc->types[type].start; i != NIL; i = doc->items[i].right) {
+    for (uint32_t i = doc->types[type].start; i != NIL && r == 0; i = doc->items[i].right) {
         const struct item *item = &doc->items[i];
 
-        if (item->ref == CRDT_REF_STRING)
+        if (item->ref == CRDT_REF_STRING) {
             lib0_write_bytes(reading->out, doc->text + item->content, item->content_len);
+            r = reading->out->error;
+        }
     }
-    return reading->out->error;
+    return r;
 }
 
 /* ---- ops ---- */

@@ -22,55 +22,32 @@ struct demand {
     uint64_t payload;
 };
 
-static int touch(struct crdt_doc *doc, struct plan *plan, struct demand *demand, uint32_t client,
-                 uint32_t items)
-{
-    struct client *c = &doc->clients[client];
-
-    demand->items += items;
-    if (c->need == 0) {
-        int r = array_reserve(&plan->touched, &plan->touched_cap, plan->touched_count + (uint64_t)1,
-                              sizeof(*plan->touched));
-
-        if (r < 0)
-            return r;
-        plan->touched[plan->touched_count++] = client;
-    }
-    c->need += items;
-    return 0;
-}
-
 static void demand_name(struct demand *demand, struct crdt_slice name)
 {
     demand->names++;
     demand->name_bytes += name.len;
 }
 
-static void demand_content(struct crdt_doc *doc, struct demand *demand, const struct crdt_struct *s)
+static void demand_content(struct crdt_doc *doc, struct demand *demand, const struct record *record)
 {
-    const struct crdt_content *content = &s->content;
-
-    switch (crdt_struct_ref(s)) {
+    switch (record_ref(record)) {
     case CRDT_REF_STRING:
-        demand->text += content->bytes.len + REPLACEMENT_LEN;
-        if (!doc->has_wide_text && content->bytes.len != s->len)
+        demand->text += record->bytes_len;
+        if (record->bytes_len != record->len)
             doc->has_wide_text = true;
         break;
     case CRDT_REF_TYPE:
         demand->types++;
-        if (content->key.data)
-            demand_name(demand, content->key);
         break;
     case CRDT_REF_FORMAT:
     case CRDT_REF_DOC:
-        demand_name(demand, content->key);
-        demand->payload += content->bytes.len + sizeof(uint32_t);
+        demand->payload += record->bytes_len + sizeof(uint32_t);
         break;
     case CRDT_REF_JSON:
     case CRDT_REF_BINARY:
     case CRDT_REF_EMBED:
     case CRDT_REF_ANY:
-        demand->payload += content->bytes.len;
+        demand->payload += record->bytes_len;
         break;
     case CRDT_REF_GC:
     case CRDT_REF_DELETED:
@@ -79,45 +56,73 @@ static void demand_content(struct crdt_doc *doc, struct demand *demand, const st
     }
 }
 
-static int demand_step(struct crdt_doc *doc, struct plan *plan, struct demand *demand,
-                       const struct step *step)
+static void demand_rare(struct demand *demand, const struct rare *rare)
 {
-    const struct crdt_struct *s = step->s;
-    uint32_t splits;
-    int r;
-
-    demand_content(doc, demand, s);
-    splits = doc->has_wide_text ? 2 : 1;
-    if (s->parent == CRDT_PARENT_ROOT) {
-        demand_name(demand, s->parent_name);
+    if (rare->parent_client == NIL && rare->parent_name.data) {
+        demand_name(demand, rare->parent_name);
         demand->types++;
         demand->entries++;
     }
-    if (s->parent_sub.data) {
-        demand_name(demand, s->parent_sub);
+    if (rare->parent_sub.data) {
+        demand_name(demand, rare->parent_sub);
         demand->entries++;
     }
-    r = touch(doc, plan, demand, step->client, 1);
-    if (r == 0 && (s->info & CRDT_INFO_ORIGIN))
-        r = touch(doc, plan, demand, client_find(doc, s->origin.client), splits);
-    if (r == 0 && (s->info & CRDT_INFO_RIGHT_ORIGIN))
-        r = touch(doc, plan, demand, client_find(doc, s->right_origin.client), splits);
-    return r;
+    if (rare->key.data)
+        demand_name(demand, rare->key);
 }
 
-static int reserve_items(struct crdt_doc *doc, const struct demand *demand)
+/* A neighbour in the middle of an item splits it. */
+static inline void demand_split(struct crdt_doc *doc, const struct batch *batch,
+                                struct demand *demand, uint32_t client)
 {
-    uint32_t cap = doc->item_cap, marks_cap = doc->item_cap;
-    uint64_t count = doc->item_count + demand->items;
-    int r;
+    uint32_t splits = doc->has_wide_text ? 2 : 1;
 
-    if (count <= cap)
-        return 0;
-    /* The marks first: item_cap then holds for both, whatever fails. */
-    r = array_reserve(&doc->marks, &marks_cap, count, sizeof(*doc->marks));
-    if (r == 0)
-        r = array_reserve(&doc->items, &doc->item_cap, count, sizeof(*doc->items));
-    return r;
+    doc->clients[batch->clients[client].client].inserts += splits;
+    demand->items += splits;
+}
+
+static inline void demand_record(struct crdt_doc *doc, struct demand *demand,
+                                 const struct batch *batch, const struct record *record)
+{
+    demand_content(doc, demand, record);
+    if (record->rare != NIL)
+        demand_rare(demand, &batch->rares[record->rare]);
+    doc->clients[batch->clients[record->client].client].appends++;
+    demand->items++;
+    /* What its client made right before it ends there. */
+    if (record->origin_client != NIL &&
+        (record->origin_client != record->client || record->origin_clock + 1 != record->clock))
+        demand_split(doc, batch, demand, record->origin_client);
+    if (record->right_client != NIL)
+        demand_split(doc, batch, demand, record->right_client);
+}
+
+static void demand_steps(struct crdt_doc *doc, struct demand *demand, const struct batch *batch,
+                         const uint32_t *steps, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        demand_record(doc, demand, batch, &batch->records[steps[i]]);
+}
+
+/* Room for what the deletes split, and in the index of each client. */
+static int reserve_clients(struct crdt_doc *doc, struct plan *plan, struct demand *demand)
+{
+    const struct batch *batches[] = {&plan->incoming, &plan->retried};
+    uint32_t splits = doc->has_wide_text ? 4 : 2;
+    uint64_t chunks = 0;
+    int r = 0;
+
+    for (uint32_t i = 0; i < plan->delete_count; i++)
+        doc->clients[plan->deletes[i].client].inserts += splits;
+    demand->items += (uint64_t)plan->delete_count * splits;
+    for (size_t b = 0; b < sizeof(batches) / sizeof(batches[0]); b++)
+        for (uint32_t i = 0; i < batches[b]->client_count && r == 0; i++)
+            if (batches[b]->clients[i].client != NIL)
+                r = client_reserve(doc, batches[b]->clients[i].client, &chunks);
+    for (uint32_t i = 0; i < plan->delete_count && r == 0; i++)
+        if (i == 0 || plan->deletes[i].client != plan->deletes[i - 1].client)
+            r = client_reserve(doc, plan->deletes[i].client, &chunks);
+    return r ? r : chunks_reserve(doc, chunks);
 }
 
 static bool uses_text(const struct item *item)
@@ -199,7 +204,7 @@ static int reserve_payload(struct crdt_doc *doc, uint64_t demand)
 
 static int reserve_demand(struct crdt_doc *doc, const struct demand *demand)
 {
-    int r = reserve_items(doc, demand);
+    int r = items_reserve(doc, demand->items);
 
     if (r == 0)
         r = array_reserve(&doc->types, &doc->type_cap, doc->type_count + demand->types,
@@ -215,19 +220,52 @@ static int reserve_demand(struct crdt_doc *doc, const struct demand *demand)
     return r;
 }
 
+/* A client that can take what one struct or range may add to its index. */
+static int reserve_client(struct crdt_doc *doc, uint32_t client)
+{
+    uint64_t chunks = 0;
+    int r;
+
+    /* Enough not to have to ask again soon. */
+    doc->clients[client].appends += CHUNK_SLOTS;
+    r = client_reserve(doc, client, &chunks);
+
+    return r ? r : chunks_reserve(doc, chunks);
+}
+
+int record_reserve(struct crdt_doc *doc, const struct batch *batch, const struct record *record)
+{
+    struct demand demand = {0};
+    int r;
+
+    demand_record(doc, &demand, batch, record);
+    r = reserve_client(doc, batch->clients[record->client].client);
+    if (r == 0 && record->origin_client != NIL)
+        r = reserve_client(doc, batch->clients[record->origin_client].client);
+    if (r == 0 && record->right_client != NIL)
+        r = reserve_client(doc, batch->clients[record->right_client].client);
+    return r ? r : reserve_demand(doc, &demand);
+}
+
+int delete_reserve(struct crdt_doc *doc, uint32_t client)
+{
+    uint32_t splits = doc->has_wide_text ? 4 : 2;
+
+    doc->clients[client].inserts += splits;
+    return items_reserve(doc, splits) ? -ENOMEM : reserve_client(doc, client);
+}
+
 int plan_reserve(struct crdt_doc *doc, struct plan *plan)
 {
     struct demand demand = {0};
-    int r = 0;
+    int r;
 
-    for (uint32_t i = 0; i < plan->step_count && r == 0; i++)
-        r = demand_step(doc, plan, &demand, &plan->steps[i]);
-    for (uint32_t i = 0; i < plan->delete_count && r == 0; i++)
-        r = touch(doc, plan, &demand, plan->deletes[i].client, doc->has_wide_text ? 4 : 2);
+    demand_steps(doc, &demand, &plan->incoming, plan->steps, plan->incoming_steps);
+    demand_steps(doc, &demand, &plan->retried, plan->steps + plan->incoming_steps,
+                 plan->step_count - plan->incoming_steps);
+    r = reserve_clients(doc, plan, &demand);
     if (r == 0)
         r = reserve_demand(doc, &demand);
-    if (r == 0)
-        r = clients_reserve(doc, plan->touched, plan->touched_count);
     if (r == 0)
         r = pending_reserve(doc, plan);
     return r;
@@ -235,14 +273,11 @@ int plan_reserve(struct crdt_doc *doc, struct plan *plan)
 
 void plan_trim(struct crdt_doc *doc)
 {
-    uint32_t marks_cap = doc->item_cap;
-
-    /* The items first: item_cap then holds for both, whatever fails. */
     array_trim(&doc->items, &doc->item_cap, doc->item_count, sizeof(*doc->items));
-    if (doc->item_cap < marks_cap)
-        array_trim(&doc->marks, &marks_cap, doc->item_count, sizeof(*doc->marks));
     array_trim(&doc->entries, &doc->entry_cap, doc->entry_count, sizeof(*doc->entries));
     array_trim(&doc->types, &doc->type_cap, doc->type_count, sizeof(*doc->types));
     array_trim(&doc->names, &doc->name_cap, doc->name_count, sizeof(*doc->names));
     array_trim(&doc->name_bytes, &doc->name_bytes_cap, doc->name_bytes_len, 1);
+    array_trim(&doc->text, &doc->text_cap, doc->text_len, 1);
+    array_trim(&doc->payload, &doc->payload_cap, doc->payload_len, 1);
 }

@@ -6,6 +6,8 @@
 
 #define FIRST_CHUNK_SLOTS 4u
 #define CHUNK_BYTES       (sizeof(struct chunk) + CHUNK_SLOTS * sizeof(struct slot))
+/* Spare chunks that stay: what an update of a few structs may need. */
+#define SPARE_CHUNKS 8u
 
 /* ---- clients ---- */
 
@@ -50,7 +52,7 @@ int client_intern(struct crdt_doc *doc, uint64_t id, uint32_t *ret_client)
         if (r < 0)
             return r;
         client = doc->client_count++;
-        doc->clients[client] = (struct client){.id = id, .group = NIL};
+        doc->clients[client] = (struct client){.id = id, .last_item = NIL};
         table_insert(&doc->client_table, hash_client(doc, id), client);
     }
     *ret_client = client;
@@ -59,9 +61,9 @@ int client_intern(struct crdt_doc *doc, uint64_t id, uint32_t *ret_client)
 
 static void client_done(struct client *c)
 {
-    /* The first chunk is the client's own, the others are cut from slabs. */
-    if (c->chunk_count)
-        free(c->chunks[0].chunk);
+    for (uint32_t i = 0; i < c->chunk_count; i++)
+        if (!c->chunks[i].chunk->is_carved)
+            free(c->chunks[i].chunk);
     free(c->chunks);
 }
 
@@ -118,11 +120,29 @@ const uint32_t *clients_sorted(const struct crdt_doc *doc)
 
 /* ---- memory for the index ---- */
 
-static int slab_reserve(struct crdt_doc *doc, uint64_t chunks)
-{
-    struct slab *slab = doc->slabs;
+/* What stands by when more chunks may be needed than are spare. They are allocated one by one when
+ * they are; only if that fails, they are cut from here. Memory that nobody touches costs little. */
+struct slab {
+    struct slab *next;
+    uint32_t count; /* chunks it has room for */
+    uint32_t used;
+};
 
-    if (chunks == 0 || (slab && slab->count - slab->used >= chunks))
+int chunks_reserve(struct crdt_doc *doc, uint64_t chunks)
+{
+    uint64_t spare = chunks < SPARE_CHUNKS ? chunks : SPARE_CHUNKS;
+    struct slab *slab;
+
+    while (doc->spare_chunk_count < spare) {
+        struct chunk *chunk = malloc(CHUNK_BYTES);
+
+        if (!chunk)
+            return -ENOMEM;
+        chunk->next_spare = doc->spare_chunks;
+        doc->spare_chunks = chunk;
+        doc->spare_chunk_count++;
+    }
+    if (chunks <= doc->spare_chunk_count)
         return 0;
     if (chunks >= NIL)
         return -E2BIG;
@@ -134,14 +154,56 @@ static int slab_reserve(struct crdt_doc *doc, uint64_t chunks)
     return 0;
 }
 
-static struct chunk *slab_take(struct crdt_doc *doc)
+static struct chunk *chunk_take(struct crdt_doc *doc)
+{
+    struct chunk *chunk = doc->spare_chunks;
+    struct slab *slab = doc->slabs;
+    bool is_carved = false;
+
+    if (chunk) {
+        doc->spare_chunks = chunk->next_spare;
+        doc->spare_chunk_count--;
+    } else {
+        chunk = malloc(CHUNK_BYTES);
+    }
+    if (!chunk) {
+        assert(slab && slab->used < slab->count);
+        chunk = (struct chunk *)((char *)(slab + 1) + slab->used++ * CHUNK_BYTES);
+        is_carved = true;
+    }
+    *chunk = (struct chunk){.cap = CHUNK_SLOTS, .is_carved = is_carved};
+    return chunk;
+}
+
+static void chunk_give_back(struct crdt_doc *doc, struct chunk *chunk)
+{
+    if (chunk->is_carved)
+        return;
+    chunk->next_spare = doc->spare_chunks;
+    doc->spare_chunks = chunk;
+    doc->spare_chunk_count++;
+}
+
+static void chunks_cut(struct crdt_doc *doc, uint32_t count)
+{
+    while (doc->spare_chunk_count > count) {
+        struct chunk *chunk = doc->spare_chunks;
+
+        doc->spare_chunks = chunk->next_spare;
+        doc->spare_chunk_count--;
+        free(chunk);
+    }
+}
+
+void chunks_trim(struct crdt_doc *doc)
 {
     struct slab *slab = doc->slabs;
 
-    assert(slab && slab->used < slab->count);
-    struct chunk *chunk = (struct chunk *)((char *)(slab + 1) + slab->used++ * CHUNK_BYTES);
-    *chunk = (struct chunk){.cap = CHUNK_SLOTS};
-    return chunk;
+    chunks_cut(doc, SPARE_CHUNKS);
+    if (slab && slab->used == 0) {
+        doc->slabs = slab->next;
+        free(slab);
+    }
 }
 
 /* A client's only chunk grows by doubling until it has full size. */
@@ -158,39 +220,57 @@ static int first_chunk_reserve(struct client *c, uint64_t slots)
     if (!grown)
         return -ENOMEM;
     if (!old) {
-        grown->count = 0;
+        *grown = (struct chunk){0};
         c->chunks[0].clock = 0;
         c->chunk_count = 1;
     }
-    grown->cap = cap;
+    grown->cap = (uint16_t)cap;
     c->chunks[0].chunk = grown;
     return 0;
 }
 
-int clients_reserve(struct crdt_doc *doc, const uint32_t *clients, size_t count)
+uint64_t chunks_bytes(const struct crdt_doc *doc)
 {
-    uint64_t chunks = 0;
+    uint64_t bytes = doc->spare_chunk_count * (uint64_t)CHUNK_BYTES;
 
-    for (size_t i = 0; i < count; i++) {
-        struct client *c = &doc->clients[clients[i]];
-        uint64_t slots = c->need, added = 0;
-        int r;
+    for (const struct slab *slab = doc->slabs; slab; slab = slab->next)
+        bytes += sizeof(*slab) + slab->count * (uint64_t)CHUNK_BYTES;
+    return bytes;
+}
 
-        if (c->chunk_count == 1)
-            slots += c->chunks[0].chunk->count;
-        /* Each chunk may be about to split; a new half is full after another half. */
-        if (c->chunk_count > 1 || slots > CHUNK_SLOTS)
-            added = (c->need < c->chunk_count ? c->need : c->chunk_count) +
-                    c->need / (CHUNK_SLOTS / 2) + (uint64_t)1;
-        r = array_reserve(&c->chunks, &c->chunk_cap, c->chunk_count + added + (added == 0),
-                          sizeof(*c->chunks));
-        if (r == 0 && c->chunk_count <= 1)
-            r = first_chunk_reserve(c, slots);
-        if (r < 0)
-            return r;
-        chunks += added;
+int client_reserve(struct crdt_doc *doc, uint32_t client, uint64_t *chunks)
+{
+    struct client *c = &doc->clients[client];
+    uint64_t slots = (uint64_t)c->appends + c->inserts, added = 0;
+    int r;
+
+    if (slots == 0)
+        return 0;
+    if (c->chunk_count == 1)
+        slots += c->chunks[0].chunk->count;
+    /* From here on also with what is in an only chunk. */
+    if (c->chunk_count > 1 || slots > CHUNK_SLOTS) {
+        uint64_t full = c->inserts < c->chunk_count ? c->inserts : c->chunk_count;
+
+        /* One to append to, and one for each full chunk that an insertion splits; what was split
+         * or added is full after another half. */
+        added = 1 + full + slots / (CHUNK_SLOTS / 2);
     }
-    return slab_reserve(doc, chunks);
+    r = array_reserve(&c->chunks, &c->chunk_cap, c->chunk_count + added + (added == 0),
+                      sizeof(*c->chunks));
+    if (r == 0 && c->chunk_count <= 1)
+        r = first_chunk_reserve(c, slots);
+    *chunks += added;
+    c->appends = c->inserts = 0;
+    return r;
+}
+
+int items_reserve(struct crdt_doc *doc, uint64_t count)
+{
+    if (count <= doc->free_item_count)
+        return 0;
+    return array_reserve(&doc->items, &doc->item_cap,
+                         doc->item_count + count - doc->free_item_count, sizeof(*doc->items));
 }
 
 void store_done(struct crdt_doc *doc)
@@ -199,6 +279,7 @@ void store_done(struct crdt_doc *doc)
 
     for (uint32_t i = 0; i < doc->client_count; i++)
         client_done(&doc->clients[i]);
+    chunks_cut(doc, 0);
     while ((slab = doc->slabs)) {
         doc->slabs = slab->next;
         free(slab);
@@ -207,16 +288,14 @@ void store_done(struct crdt_doc *doc)
     free(doc->clients_by_id);
     free(doc->client_table.slots);
     free(doc->items);
-    free(doc->marks);
 }
 
 /* ---- the index ---- */
 
-/* The last slot that begins at or before `clock`. */
-static uint32_t chunk_search(const struct chunk *chunk, uint32_t clock)
+/* The last of `count` slots from `low` on that begins at or before `clock`, as the first does. */
+static uint32_t slots_search(const struct chunk *chunk, uint32_t low, uint32_t count,
+                             uint32_t clock)
 {
-    uint32_t low = 0, count = chunk->count;
-
     while (count > 1) {
         uint32_t half = count / 2;
 
@@ -231,6 +310,7 @@ static void index_search(const struct client *c, uint32_t clock, uint32_t *ret_c
                          uint32_t *ret_slot)
 {
     uint32_t low = 0, count = c->chunk_count;
+    const struct chunk *chunk;
 
     while (count > 1) {
         uint32_t half = count / 2;
@@ -239,40 +319,67 @@ static void index_search(const struct client *c, uint32_t clock, uint32_t *ret_c
             low += half;
         count -= half;
     }
+    chunk = c->chunks[low].chunk;
     *ret_chunk = low;
-    *ret_slot = chunk_search(c->chunks[low].chunk, clock);
+    *ret_slot = slots_search(chunk, 0, chunk->count, clock);
+}
+
+/* Looks for `clock` in the chunk of the hint, with steps that double; false when it is not there.
+ * Updates name clocks near each other, so the steps are few. */
+static bool hint_gallop(struct client *c, uint32_t clock)
+{
+    const struct chunk *chunk = c->chunks[c->hint_chunk].chunk;
+    uint32_t slot = c->hint_slot, step = 1;
+
+    if (chunk->slots[slot].clock <= clock) {
+        uint32_t left = chunk->count - slot;
+
+        while (step < left && chunk->slots[slot + step].clock <= clock) {
+            slot += step;
+            left -= step;
+            step *= 2;
+        }
+        if (step > left)
+            step = left;
+        slot = slots_search(chunk, slot, step, clock);
+        if (slot + 1 == chunk->count && c->hint_chunk + 1 < c->chunk_count &&
+            c->chunks[c->hint_chunk + 1].clock <= clock)
+            return false;
+    } else {
+        while (step < slot && chunk->slots[slot - step].clock > clock) {
+            slot -= step;
+            step *= 2;
+        }
+        if (step > slot)
+            step = slot;
+        if (chunk->slots[slot - step].clock > clock)
+            return false;
+        slot = slots_search(chunk, slot - step, step, clock);
+    }
+    c->hint_slot = slot;
+    return true;
 }
 
 /* Moves the client's hint to the slot that holds `clock`. */
 static struct slot *index_seek(struct client *c, uint32_t clock)
 {
-    struct chunk *chunk = c->chunks[c->hint_chunk].chunk;
-    uint32_t slot = c->hint_slot;
+    if (!hint_gallop(c, clock)) {
+        uint32_t last = c->chunk_count - 1;
+        const struct chunk *chunk = c->chunks[last].chunk;
 
-    /* The same item as last time, or the next one. */
-    for (int i = 0; i < 2 && slot < chunk->count; i++, slot++) {
-        if (chunk->slots[slot].clock > clock)
-            break;
-        if (slot + 1 < chunk->count ? chunk->slots[slot + 1].clock > clock
-                                    : c->hint_chunk + 1 == c->chunk_count) {
-            c->hint_slot = slot;
-            return &chunk->slots[slot];
+        if (chunk->slots[chunk->count - 1].clock <= clock) {
+            c->hint_chunk = last;
+            c->hint_slot = chunk->count - 1;
+        } else {
+            index_search(c, clock, &c->hint_chunk, &c->hint_slot);
         }
-    }
-    uint32_t last = c->chunk_count - 1;
-    chunk = c->chunks[last].chunk;
-    if (chunk->slots[chunk->count - 1].clock <= clock) {
-        c->hint_chunk = last;
-        c->hint_slot = chunk->count - 1;
-    } else {
-        index_search(c, clock, &c->hint_chunk, &c->hint_slot);
     }
     return &c->chunks[c->hint_chunk].chunk->slots[c->hint_slot];
 }
 
 static struct chunk *index_add_chunk(struct crdt_doc *doc, struct client *c, uint32_t at)
 {
-    struct chunk *chunk = slab_take(doc);
+    struct chunk *chunk = chunk_take(doc);
 
     assert(c->chunk_count < c->chunk_cap);
     memmove(c->chunks + at + 1, c->chunks + at, (c->chunk_count - at) * sizeof(*c->chunks));
@@ -319,6 +426,24 @@ static void index_append(struct crdt_doc *doc, struct client *c, struct slot slo
     chunk->slots[chunk->count++] = slot;
 }
 
+/* Takes a slot behind that of the hint out of the index. */
+static void index_remove(struct crdt_doc *doc, struct client *c, uint32_t at, uint32_t slot)
+{
+    struct chunk *chunk = c->chunks[at].chunk;
+
+    assert(at > c->hint_chunk || slot > c->hint_slot);
+    chunk->count--;
+    memmove(chunk->slots + slot, chunk->slots + slot + 1,
+            (chunk->count - slot) * sizeof(*chunk->slots));
+    if (chunk->count == 0) {
+        chunk_give_back(doc, chunk);
+        c->chunk_count--;
+        memmove(c->chunks + at, c->chunks + at + 1, (c->chunk_count - at) * sizeof(*c->chunks));
+    } else if (slot == 0) {
+        c->chunks[at].clock = chunk->slots[0].clock;
+    }
+}
+
 uint32_t item_find(struct crdt_doc *doc, uint32_t client, uint32_t clock)
 {
     struct client *c = &doc->clients[client];
@@ -334,6 +459,7 @@ void item_register(struct crdt_doc *doc, uint32_t item)
 
     assert(i->clock == c->state);
     index_append(doc, c, (struct slot){i->clock, item});
+    c->last_item = item;
     c->state = item_end(i);
 }
 
@@ -356,30 +482,29 @@ void item_walk_start(const struct crdt_doc *doc, struct item_walk *walk, uint32_
 /* The new item behind `item`, from its unit `diff` on; the contents are the caller's. */
 static uint32_t add_right(struct crdt_doc *doc, uint32_t item, uint32_t diff)
 {
-    uint32_t right = doc->item_count++;
+    uint32_t right = item_new(doc);
     struct item *l = &doc->items[item], *r = &doc->items[right];
 
-    assert(right < doc->item_cap);
     *r = *l;
     r->clock += diff;
     r->len -= diff;
     r->origin_client = r->client;
     r->origin_clock = r->clock - 1;
     r->left = item;
-    doc->marks[right] = 0;
     l->len = diff;
     l->right = right;
-    if (r->right != NIL) {
+    if (r->right != NIL)
         doc->items[r->right].left = right;
-    } else if (r->key != NIL) {
-        uint32_t entry = entry_find(doc, r->parent, r->key);
-
-        doc->entries[entry].tail = right;
-    }
+    else if (r->flags & ITEM_IS_KEYED)
+        doc->entries[r->place].tail = right;
+    if (doc->positions)
+        positions_add(doc, right, 0);
 
     struct client *c = &doc->clients[l->client];
     index_seek(c, l->clock);
     index_insert(doc, c, (struct slot){r->clock, right});
+    if (c->last_item == item)
+        c->last_item = right;
     return right;
 }
 
@@ -463,4 +588,67 @@ bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right)
     return l->right == right && r->origin_client == r->client && r->origin_clock == r->clock - 1 &&
            l->right_client == r->right_client &&
            (r->right_client == NIL || l->right_clock == r->right_clock);
+}
+
+/* ---- joins ---- */
+
+static bool is_joinable(const struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    const struct item *l = &doc->items[left], *r = &doc->items[right];
+
+    return (r->ref == CRDT_REF_DELETED || r->ref == CRDT_REF_GC) && l->len > 0 && r->len > 0 &&
+           item_continues(doc, left, right);
+}
+
+/* Takes `right`, whose clocks `left` takes over, out of its list. */
+static void absorb(struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    struct item *l = &doc->items[left], *r = &doc->items[right];
+
+    l->len += r->len;
+    if (r->ref == CRDT_REF_DELETED) {
+        if (doc->positions)
+            positions_remove(doc, right);
+        l->right = r->right;
+        if (r->right != NIL)
+            doc->items[r->right].left = left;
+        else if (r->flags & ITEM_IS_KEYED)
+            doc->entries[r->place].tail = left;
+        /* Deleted, both begin at the same index. */
+        if (doc->cursor.item == right)
+            doc->cursor.item = left;
+    }
+    *r = (struct item){.right = doc->free_item, .ref = CRDT_REF_GC, .flags = ITEM_IS_DELETED};
+    doc->free_item = right;
+    doc->free_item_count++;
+}
+
+void items_join(struct crdt_doc *doc, uint32_t client, uint32_t from, uint32_t to)
+{
+    struct client *c = &doc->clients[client];
+    uint32_t left = index_seek(c, from > 0 ? from - 1 : 0)->item;
+
+    for (;;) {
+        uint32_t chunk = c->hint_chunk, slot = c->hint_slot + 1, right;
+
+        if (slot == c->chunks[chunk].chunk->count) {
+            slot = 0;
+            if (++chunk == c->chunk_count)
+                break;
+        }
+        if (c->chunks[chunk].chunk->slots[slot].clock > to)
+            break;
+        right = c->chunks[chunk].chunk->slots[slot].item;
+        if (is_joinable(doc, left, right)) {
+            landmarks_forget(doc);
+            absorb(doc, left, right);
+            index_remove(doc, c, chunk, slot);
+            if (c->last_item == right)
+                c->last_item = left;
+        } else {
+            left = right;
+            c->hint_chunk = chunk;
+            c->hint_slot = slot;
+        }
+    }
 }

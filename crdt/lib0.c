@@ -92,8 +92,17 @@ struct crdt_slice lib0_read_string(struct lib0_reader *r)
 
 struct crdt_slice lib0_read_measured_string(struct lib0_reader *r, uint64_t *ret_units)
 {
-    struct crdt_slice s = lib0_read_slice(r);
+    size_t len = lib0_read_uint(r);
+    struct crdt_slice s = {.data = lib0_read_bytes(r, len), .len = len};
     *ret_units = 0;
+    if (!s.data)
+        return (struct crdt_slice){0};
+    /* Most are a few letters. */
+    if (len < 8 && lib0_remaining(r) >= 8) {
+        *ret_units = len;
+        if (!(load_le64(s.data) & HIGH_BITS & ((UINT64_C(1) << 8 * len) - 1)))
+            return s;
+    }
     if (!lib0_utf8_measure(s.data, s.len, ret_units)) {
         lib0_fail(r);
         return (struct crdt_slice){0};
@@ -109,15 +118,17 @@ void crdt_buf_done(struct crdt_buf *buf)
     *buf = (struct crdt_buf){0};
 }
 
-static int grow(struct crdt_buf *buf, size_t len)
+int lib0_grow(struct crdt_buf *buf, size_t len)
 {
+    if (buf->error)
+        return buf->error;
     if (len > SIZE_MAX / 2 - buf->len) {
         buf->error = -ENOMEM;
         return buf->error;
     }
     size_t cap = buf->cap < 64 ? 64 : buf->cap;
-    while (cap < buf->len + len)
-        cap *= 2;
+    if (cap < buf->len + len)
+        cap = cap * 2 < buf->len + len ? buf->len + len : cap * 2;
     uint8_t *data = realloc(buf->data, cap);
     if (!data) {
         buf->error = -ENOMEM;
@@ -128,32 +139,6 @@ static int grow(struct crdt_buf *buf, size_t len)
     return 0;
 }
 
-int lib0_reserve(struct crdt_buf *buf, size_t len)
-{
-    if (buf->error || len <= buf->cap - buf->len)
-        return buf->error;
-    return grow(buf, len);
-}
-
-void lib0_write_u8(struct crdt_buf *buf, uint8_t value)
-{
-    if (lib0_reserve(buf, 1) == 0)
-        buf->data[buf->len++] = value;
-}
-
-void lib0_write_uint(struct crdt_buf *buf, uint64_t value)
-{
-    if (lib0_reserve(buf, 10) != 0)
-        return;
-    uint8_t *p = buf->data + buf->len;
-    while (value >= 0x80) {
-        *p++ = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    *p++ = (uint8_t)value;
-    buf->len = (size_t)(p - buf->data);
-}
-
 void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative)
 {
     uint64_t more = magnitude >> 6;
@@ -161,14 +146,6 @@ void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative)
                   (uint8_t)((more ? 0x80 : 0) | (is_negative ? 0x40 : 0) | (magnitude & 0x3f)));
     if (more)
         lib0_write_uint(buf, more);
-}
-
-void lib0_write_bytes(struct crdt_buf *buf, const void *data, size_t len)
-{
-    if (len == 0 || lib0_reserve(buf, len) != 0)
-        return;
-    memcpy(buf->data + buf->len, data, len);
-    buf->len += len;
 }
 
 void lib0_write_slice(struct crdt_buf *buf, const void *data, size_t len)

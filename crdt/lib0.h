@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <string.h>
+
 #include "crdt.h"
 
 #define CRDT_MAX_CLIENT ((UINT64_C(1) << 53) - 1)
@@ -39,9 +41,24 @@ uint64_t lib0_read_long_uint(struct lib0_reader *r);
  * gives 0. */
 static inline uint64_t lib0_read_uint(struct lib0_reader *r)
 {
-    /* One byte is by far the most common, and worth having without a call. */
-    if (__builtin_expect(r->pos < r->end && *r->pos < 0x80, 1))
-        return *r->pos++;
+    const uint8_t *p = r->pos;
+
+    /* One byte is by far the most common, then come the two and three bytes of clocks; they are
+     * worth having without a call. */
+    if (__builtin_expect(r->end - p >= 3, 1)) {
+        if (p[0] < 0x80) {
+            r->pos = p + 1;
+            return p[0];
+        }
+        if (p[1] < 0x80) {
+            r->pos = p + 2;
+            return (p[0] & 0x7fu) | (uint32_t)p[1] << 7;
+        }
+        if (p[2] < 0x80) {
+            r->pos = p + 3;
+            return (p[0] & 0x7fu) | (p[1] & 0x7fu) << 7 | (uint32_t)p[2] << 14;
+        }
+    }
     return lib0_read_long_uint(r);
 }
 
@@ -75,14 +92,50 @@ struct crdt_slice lib0_read_string(struct lib0_reader *r);
 /* The same, with its length in UTF-16 units. */
 struct crdt_slice lib0_read_measured_string(struct lib0_reader *r, uint64_t *ret_units);
 
-/* Appends; a failure sets buf->error and later appends do nothing. */
-void lib0_write_u8(struct crdt_buf *buf, uint8_t value);
-void lib0_write_uint(struct crdt_buf *buf, uint64_t value);
-void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative);
-void lib0_write_bytes(struct crdt_buf *buf, const void *data, size_t len);
-void lib0_write_slice(struct crdt_buf *buf, const void *data, size_t len); /* length first */
+int lib0_grow(struct crdt_buf *buf, size_t len);
+
 /* Makes room for `len` more bytes; returns buf->error. */
-int lib0_reserve(struct crdt_buf *buf, size_t len);
+static inline int lib0_reserve(struct crdt_buf *buf, size_t len)
+{
+    if (__builtin_expect(len <= buf->cap - buf->len && !buf->error, 1))
+        return 0;
+    return lib0_grow(buf, len);
+}
+
+/* Appends; a failure sets buf->error and later appends do nothing. */
+static inline void lib0_write_u8(struct crdt_buf *buf, uint8_t value)
+{
+    if (lib0_reserve(buf, 1) == 0)
+        buf->data[buf->len++] = value;
+}
+
+/* The bytes of a number at `p`, which has room for 10; returns their end. */
+static inline uint8_t *lib0_put_uint(uint8_t *p, uint64_t value)
+{
+    while (value >= 0x80) {
+        *p++ = (uint8_t)(value | 0x80);
+        value >>= 7;
+    }
+    *p++ = (uint8_t)value;
+    return p;
+}
+
+static inline void lib0_write_uint(struct crdt_buf *buf, uint64_t value)
+{
+    if (lib0_reserve(buf, 10) == 0)
+        buf->len = (size_t)(lib0_put_uint(buf->data + buf->len, value) - buf->data);
+}
+
+static inline void lib0_write_bytes(struct crdt_buf *buf, const void *data, size_t len)
+{
+    if (len == 0 || lib0_reserve(buf, len) != 0)
+        return;
+    memcpy(buf->data + buf->len, data, len);
+    buf->len += len;
+}
+
+void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative);
+void lib0_write_slice(struct crdt_buf *buf, const void *data, size_t len); /* length first */
 
 /* Is it UTF-8 as a fatal TextDecoder takes it (no surrogates, no overlong forms, <= U+10FFFF)? */
 bool lib0_utf8_is_valid(const uint8_t *data, size_t len);

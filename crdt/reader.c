@@ -1,6 +1,7 @@
 #include "codec.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,17 @@ struct columns {
     struct crdt_keys keys;
 };
 
+/* The bytes of a client id. */
+struct last_client {
+    uint64_t bytes;
+    uint64_t mask; /* of the word that begins with them */
+    uint64_t client;
+    size_t len; /* 0: none */
+};
+
 struct crdt_reader {
     struct lib0_reader rest; /* all of a v1 update */
+    struct last_client last_client;
     enum crdt_format format;
     int error;
 
@@ -47,6 +57,7 @@ struct crdt_reader {
     uint64_t delete_clock;
 
     struct crdt_limits limits;
+    bool has_columns;
     struct columns columns;
     struct crdt_arena arena;
 };
@@ -78,6 +89,7 @@ static int init_columns(struct crdt_reader *r)
 {
     struct columns *c = &r->columns;
     struct lib0_reader string;
+    r->has_columns = true;
     (void)lib0_read_uint(&r->rest);
     column_init(&c->key_clock.in, &r->rest);
     column_init(&c->client.in, &r->rest);
@@ -107,26 +119,57 @@ static int read_count(struct crdt_reader *r, size_t bytes, uint64_t limit, uint6
     return 0;
 }
 
-int crdt_reader_new(enum crdt_format format, const uint8_t *update, size_t len,
-                    const struct crdt_limits *limits, struct crdt_reader **ret_reader)
+static int start(struct crdt_reader *r, enum crdt_format format, const uint8_t *update, size_t len)
 {
     int rc = 0;
-    struct crdt_reader *r = calloc(1, sizeof(*r));
-    if (!r)
-        return -ENOMEM;
     r->format = format;
-    crdt_limits_init(&r->limits, limits);
     lib0_reader_init(&r->rest, update, len);
     if (format == CRDT_V2)
         rc = init_columns(r);
     if (rc == 0)
         rc = read_count(r, 2, r->limits.clients, &r->clients_left);
+    r->error = rc;
+    return rc;
+}
+
+int crdt_reader_new(enum crdt_format format, const uint8_t *update, size_t len,
+                    const struct crdt_limits *limits, struct crdt_reader **ret_reader)
+{
+    struct crdt_reader *r = calloc(1, sizeof(*r));
+    if (!r)
+        return -ENOMEM;
+    crdt_limits_init(&r->limits, limits);
+    int rc = start(r, format, update, len);
     if (rc < 0) {
         crdt_reader_free(r);
         return rc;
     }
     *ret_reader = r;
     return 0;
+}
+
+int crdt_reader_restart(struct crdt_reader *r, enum crdt_format format, const uint8_t *update,
+                        size_t len)
+{
+    /* All before the limits is state; the columns are used by v2 only. */
+    memset(r, 0, offsetof(struct crdt_reader, limits));
+    return start(r, format, update, len);
+}
+
+void crdt_reader_rest(struct crdt_reader *r)
+{
+    if (r->arena.chunks)
+        crdt_arena_done(&r->arena);
+    if (!r->has_columns)
+        return;
+    crdt_keys_done(&r->columns.keys);
+    r->columns = (struct columns){0};
+    r->has_columns = false;
+}
+
+size_t crdt_reader_bytes(void)
+{
+    return sizeof(struct crdt_reader);
 }
 
 void crdt_reader_free(struct crdt_reader *r)
@@ -140,6 +183,34 @@ void crdt_reader_free(struct crdt_reader *r)
 
 /* ---- primitives ---- */
 
+/* Most ids of an update are of the client that was named last, whose bytes are compared faster than
+ * they are decoded. */
+static inline uint64_t read_client_v1(struct crdt_reader *r)
+{
+    struct last_client *last = &r->last_client;
+    const uint8_t *start = r->rest.pos;
+    uint64_t word, client;
+    size_t len;
+
+    if (lib0_remaining(&r->rest) < sizeof(word))
+        return lib0_read_uint(&r->rest);
+    memcpy(&word, start, sizeof(word));
+    if ((word & last->mask) == last->bytes && last->len > 0) {
+        r->rest.pos += last->len;
+        return last->client;
+    }
+    client = lib0_read_uint(&r->rest);
+    len = (size_t)(r->rest.pos - start);
+    if (!r->rest.has_failed && len <= sizeof(word)) {
+        /* The first `len` bytes in memory. */
+        word = htole64(UINT64_MAX >> (64 - 8 * len));
+        *last = (struct last_client){.mask = word, .client = client, .len = len};
+        memcpy(&word, start, sizeof(word));
+        last->bytes = word & last->mask;
+    }
+    return client;
+}
+
 BOTH struct crdt_id read_left_id(struct crdt_reader *r, const bool is_v2)
 {
     struct crdt_id id;
@@ -147,7 +218,7 @@ BOTH struct crdt_id read_left_id(struct crdt_reader *r, const bool is_v2)
         id.client = crdt_uint_column_read(&r->columns.client);
         id.clock = crdt_diff_column_read(&r->columns.left_clock);
     } else {
-        id.client = lib0_read_uint(&r->rest);
+        id.client = read_client_v1(r);
         id.clock = lib0_read_uint(&r->rest);
     }
     return id;

@@ -81,6 +81,22 @@ void crdt_writer_free(struct crdt_writer *w)
     free(w);
 }
 
+void crdt_writer_restart(struct crdt_writer *w)
+{
+    assert(w->format == CRDT_V1);
+    w->rest.len = 0;
+    w->rest.error = 0;
+    w->error = 0;
+    w->delete_clock = 0;
+    w->has_counts = false;
+    w->groups_len = 0;
+}
+
+size_t crdt_writer_bytes(const struct crdt_writer *w)
+{
+    return sizeof(*w) + w->rest.cap + w->scratch.cap + w->groups_cap * sizeof(*w->groups);
+}
+
 /* ---- primitives ---- */
 
 static void write_client(struct crdt_writer *w, uint64_t client)
