@@ -11,8 +11,9 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#define READ_CHUNK     (64u << 10)
-#define READS_PER_TURN 4 /* chunks read from one connection before the others have their turn */
+#define READ_CHUNK      (64u << 10)
+#define READS_PER_TURN  4 /* chunks read from one connection before the others have their turn */
+#define ACCEPT_PAUSE_US 200000 /* without descriptors: until the next try */
 
 /* A descriptor that waits until `sent` reaches the first byte of its frame. */
 struct fd_mark {
@@ -114,8 +115,20 @@ static void give_room_back(struct ipc *ipc)
     }
 }
 
+static int keep_fd(struct ipc *ipc, int fd)
+{
+    if (ipc->fds_in_count < IPC_FDS_MAX) {
+        ipc->fds_in[ipc->fds_in_count++] = fd;
+        return 0;
+    }
+    if (fd >= 0)
+        (void)close(fd);
+    return -EBADMSG;
+}
+
 static int keep_fds(struct ipc *ipc, struct msghdr *msg)
 {
+    size_t kept = 0;
     int r = 0;
 
     for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
@@ -125,15 +138,16 @@ static int keep_fds(struct ipc *ipc, struct msghdr *msg)
         for (size_t i = 0; i < count; i++) {
             int fd;
             memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
-            if (ipc->fds_in_count < IPC_FDS_MAX) {
-                ipc->fds_in[ipc->fds_in_count++] = fd;
-            } else {
-                (void)close(fd);
+            if (keep_fd(ipc, fd) < 0)
                 r = -EBADMSG;
-            }
+            kept++;
         }
     }
-    return msg->msg_flags & MSG_CTRUNC ? -EBADMSG : r;
+    if (!(msg->msg_flags & MSG_CTRUNC) || r < 0)
+        return r;
+    /* A frame brings one descriptor and there was no number free for it (unix(7)). It has its place
+     * in the row all the same: the next one is another frame's. */
+    return kept == 0 ? keep_fd(ipc, -EMFILE) : -EBADMSG;
 }
 
 /* One read: bytes, 0 at the end of the stream, -EAGAIN, or another -errno. */
@@ -188,7 +202,7 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
 int ipc_take_fd(struct ipc *ipc)
 {
     if (ipc->fds_in_count == 0)
-        return -1;
+        return -EBADMSG;
     int fd = ipc->fds_in[0];
     ipc->fds_in_count--;
     memmove(ipc->fds_in, ipc->fds_in + 1, ipc->fds_in_count * sizeof(int));
@@ -339,8 +353,10 @@ void ipc_close(struct ipc *ipc)
     ipc->is_closed = true;
     event_free(ipc->on_read);
     event_free(ipc->on_write);
-    for (size_t i = 0; i < ipc->fds_in_count; i++)
-        (void)close(ipc->fds_in[i]);
+    for (size_t i = 0; i < ipc->fds_in_count; i++) {
+        if (ipc->fds_in[i] >= 0)
+            (void)close(ipc->fds_in[i]);
+    }
     for (size_t i = 0; i < ipc->fds_out_count; i++)
         (void)close(ipc->fds_out[i].fd);
     txq_done(&ipc->out);
@@ -354,6 +370,7 @@ struct listener {
     void (*on_accept)(void *ctx, int fd);
     void *ctx;
     struct event *on_readable;
+    struct event *on_pause_end;
     int fd;
 };
 
@@ -362,8 +379,28 @@ static void free_listener(void *ctx)
     struct listener *l = ctx;
 
     event_free(l->on_readable);
+    event_free(l->on_pause_end);
     (void)close(l->fd);
     free(l);
+}
+
+/* The connection that waits stays readable: asked again at once, it would fail again. */
+static void pause_accepting(struct listener *l, int error)
+{
+    struct timeval pause = {.tv_usec = ACCEPT_PAUSE_US};
+
+    log_warn("accept: %s", strerror(error));
+    (void)event_del(l->on_readable);
+    (void)event_add(l->on_pause_end, &pause);
+}
+
+static void on_pause_end(evutil_socket_t fd, short what, void *ctx)
+{
+    struct listener *l = ctx;
+
+    (void)fd;
+    (void)what;
+    (void)event_add(l->on_readable, NULL);
 }
 
 static void on_connection(evutil_socket_t fd, short what, void *ctx)
@@ -377,7 +414,7 @@ static void on_connection(evutil_socket_t fd, short what, void *ctx)
             if (errno == EINTR || errno == ECONNABORTED)
                 continue;
             if (errno != EAGAIN)
-                log_warn("accept: %s", strerror(errno));
+                pause_accepting(l, errno);
             return;
         }
         l->on_accept(l->ctx, client);
@@ -417,7 +454,8 @@ int ipc_listen(struct loop *loop, const char *path, void (*on_accept)(void *ctx,
     struct listener *l = xmalloc(sizeof(*l));
     *l = (struct listener){.on_accept = on_accept, .ctx = ctx, .fd = fd};
     l->on_readable = event_new(loop_base(loop), fd, EV_READ | EV_PERSIST, on_connection, l);
-    if (!l->on_readable || event_add(l->on_readable, NULL) < 0)
+    l->on_pause_end = evtimer_new(loop_base(loop), on_pause_end, l);
+    if (!l->on_readable || !l->on_pause_end || event_add(l->on_readable, NULL) < 0)
         log_panic("a socket cannot be watched");
     loop_on_free(loop, free_listener, l);
     (void)TAKE_FD(fd);

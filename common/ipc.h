@@ -41,7 +41,8 @@ void ipc_send_new(struct ipc *ipc, struct blob *frame);
 /* Also passes `fd`, which is closed here once it is sent or cannot be. */
 void ipc_send_fd(struct ipc *ipc, struct blob *frame, int fd);
 
-/* The oldest received descriptor not yet taken, for the caller to close; -1 if there is none. */
+/* The oldest received descriptor not yet taken, for the caller to close. -EMFILE: one was sent, but
+ * this process had no number free for it; -EBADMSG: there is none. */
 int ipc_take_fd(struct ipc *ipc);
 
 size_t ipc_queued_bytes(const struct ipc *ipc);

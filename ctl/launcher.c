@@ -47,7 +47,8 @@ static const struct {
 
 #define STAGE_COUNT (sizeof(stop_stages) / sizeof(stop_stages[0]))
 
-/* WAITING ─timer─▶ RUNNING ─notify─▶ READY; either dies: WAITING, or GONE when all is stopped. */
+/* WAITING ─timer─▶ RUNNING ─notify─▶ READY; either dies: WAITING, or GONE when its role is stopped.
+ */
 enum child_state {
     CHILD_WAITING,
     CHILD_RUNNING,
@@ -110,10 +111,33 @@ static void signal_role(struct launcher *l, enum role role, int sig)
     }
 }
 
+/* The others may still need a role whose turn has not come: rooms their store, to be stored. Until
+ * then its processes are started again as ever. */
+static bool is_stopped_later(const struct launcher *l, enum role role)
+{
+    size_t stage = 0;
+
+    while (stop_stages[stage].role != role)
+        stage++;
+    return stage > l->stage;
+}
+
+static void give_up_waiting(struct launcher *l, enum role role)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        struct child *c = &l->children[i];
+        if (c->role != role || c->state != CHILD_WAITING)
+            continue;
+        (void)event_del(c->timer);
+        c->state = CHILD_GONE;
+    }
+}
+
 /* Begins the first stage that has something to stop, beginning with the present one. */
 static void run_stage(struct launcher *l)
 {
     for (; l->stage < STAGE_COUNT; l->stage++) {
+        give_up_waiting(l, stop_stages[l->stage].role);
         signal_role(l, stop_stages[l->stage].role, SIGTERM);
         if (is_any_left(l, stop_stages[l->stage].role)) {
             arm(l->stop_timer, stop_stages[l->stage].timeout_ms);
@@ -141,10 +165,8 @@ static void begin_stop(struct launcher *l, int status)
     l->state = LAUNCHER_STOPPING;
     l->status = status;
     for (size_t i = 0; i < l->count; i++) {
-        struct child *c = &l->children[i];
-        (void)event_del(c->timer);
-        if (c->state == CHILD_WAITING)
-            c->state = CHILD_GONE; /* and is not started again */
+        if (l->children[i].state == CHILD_WAITING)
+            arm(l->children[i].timer, 0); /* there is no time to lose */
     }
     run_stage(l);
 }
@@ -274,6 +296,11 @@ static void handle_end(struct launcher *l, struct child *c, int wait_status)
         wait_to_start(c);
         break;
     case LAUNCHER_STOPPING:
+        if (is_stopped_later(l, c->role)) {
+            log_error("%s[%d] %s: starting it again", roles[c->role].name, (int)pid, how);
+            wait_to_start(c);
+            break;
+        }
         log_debug("%s[%d] %s", roles[c->role].name, (int)pid, how);
         c->state = CHILD_GONE;
         if (!is_any_left(l, stop_stages[l->stage].role)) {

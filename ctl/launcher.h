@@ -1,7 +1,7 @@
 /*
  * launcher: starts the processes of one machine, watches them, starts again what dies, and stops
  * them in order: gateways first, so that nothing new arrives; then roomd, whose rooms still have
- * their store; then snapshotd.
+ * their store; then snapshotd. What dies before its turn is started even then.
  */
 #pragma once
 

@@ -40,6 +40,7 @@ struct conn {
     uint64_t ping_ms;     /* when the next one is due */
     uint64_t sent_ms;
     uint64_t message_ms; /* when the incomplete message began; 0 without one */
+    uint64_t stall_ms;   /* since when the socket takes nothing; 0 while it does */
     struct event on_read;
     struct event on_write;
     LIST_ENTRY(conn) entry;
@@ -54,7 +55,8 @@ struct conn {
     void *owner_ctx;
 
     struct txq out;
-    size_t large_bytes; /* of `out`, beside its bound */
+    size_t out_bytes;   /* of `out`, as counted in conns->out_bytes */
+    size_t large_bytes; /* of `out`, beside its bound; counted in conns->large_bytes */
     struct blob *pong;  /* the latest that waits until the socket takes bytes again */
 };
 
@@ -71,6 +73,8 @@ struct conns {
     struct conn_queue dirty;
     size_t count;
     size_t partial_bytes;
+    size_t out_bytes;
+    size_t large_bytes;
     struct blob *ping;
     uint8_t buffer[READ_BUFFER];
 };
@@ -102,6 +106,18 @@ static void set_partial(struct conn *c, size_t bytes)
     c->partial = bytes;
 }
 
+static void set_out(struct conn *c, size_t bytes)
+{
+    c->conns->out_bytes += bytes - c->out_bytes;
+    c->out_bytes = bytes;
+}
+
+static void set_large(struct conn *c, size_t bytes)
+{
+    c->conns->large_bytes += bytes - c->large_bytes;
+    c->large_bytes = bytes;
+}
+
 static void release(void *ctx)
 {
     struct conn *c = ctx;
@@ -121,6 +137,8 @@ static void bury(struct conn *c)
     (void)event_del(&c->on_write);
     (void)close(c->fd);
     LIST_REMOVE(c, entry);
+    set_out(c, 0);
+    set_large(c, 0);
     c->conns->count--;
     loop_reap(c->conns->loop, release, c);
 }
@@ -171,6 +189,7 @@ static void mark_dirty(struct conn *c)
 static void push(struct conn *c, struct blob *b)
 {
     txq_push(&c->out, b);
+    set_out(c, c->out.bytes);
     if (!c->is_blocked)
         mark_dirty(c);
 }
@@ -193,6 +212,7 @@ static void read_more_requests(struct conn *c);
 /* A slow client has its time anew with every byte that it takes. */
 static void note_progress(struct conn *c)
 {
+    c->stall_ms = 0;
     if (c->state == CONN_HTTP || c->state == CONN_DRAINING)
         c->deadline_ms = mono_now_ms() + CONN_STALL_MS;
 }
@@ -213,6 +233,7 @@ static void flush(struct conn *c)
         return;
     size_t before = c->out.bytes;
     int r = txq_flush(&c->out, c->fd);
+    set_out(c, c->out.bytes);
     if (r < 0) {
         set_state(c, CONN_DEAD);
         return;
@@ -220,12 +241,14 @@ static void flush(struct conn *c)
     if (c->out.bytes < before)
         note_progress(c);
     if (r == 0) {
+        c->stall_ms = c->stall_ms ? c->stall_ms : mono_now_ms();
         c->is_blocked = true;
         (void)event_add(&c->on_write, NULL);
         return;
     }
     c->is_blocked = false;
-    c->large_bytes = 0;
+    c->stall_ms = 0;
+    set_large(c, 0);
     if (c->pong)
         push_new(c, TAKE_PTR(c->pong));
     else if (c->state == CONN_DRAINING)
@@ -280,13 +303,21 @@ static void fail(struct conn *c, uint16_t code, const char *reason)
     drain(c);
 }
 
+static bool is_too_slow(const struct conn *c)
+{
+    size_t max = c->conns->out_bytes > CONN_QUEUES_MAX ? CONN_QUEUE_FAIR : CONN_QUEUE_MAX;
+
+    return c->out.bytes > max + c->large_bytes;
+}
+
 void conn_send(struct conn *c, struct blob *frames)
 {
     if (c->state != CONN_OPEN)
         return;
-    if (c->out.bytes > CONN_QUEUE_MAX + c->large_bytes) {
+    if (is_too_slow(c)) {
         txq_drop_unsent(&c->out);
-        c->large_bytes = 0;
+        set_out(c, c->out.bytes);
+        set_large(c, 0);
         fail(c, WS_CLOSE_TRY_LATER, "the client reads too slowly");
         return;
     }
@@ -304,10 +335,16 @@ void conn_send_large_new(struct conn *c, struct blob *frames)
 {
     size_t len = frames->len;
     bool is_first = c->large_bytes == 0;
+    size_t waiting = c->conns->large_bytes;
 
+    if (c->state == CONN_OPEN && is_first && waiting > 0 && waiting + len > CONN_LARGE_MAX) {
+        blob_unref(frames);
+        fail(c, WS_CLOSE_TRY_LATER, "too many large documents wait for slow clients");
+        return;
+    }
     conn_send_new(c, frames);
     if (c->state == CONN_OPEN && is_first)
-        c->large_bytes = len;
+        set_large(c, len);
 }
 
 uint64_t conn_last_sent_ms(const struct conn *c)
@@ -556,6 +593,10 @@ static void tick_open(struct conn *c, uint64_t now)
     if (c->message_ms != 0 && !c->is_paused &&
         now > c->message_ms + CONN_MESSAGE_MS + c->partial / CONN_MESSAGE_RATE * 1000) {
         fail(c, WS_CLOSE_POLICY, "a message takes too long");
+        return;
+    }
+    if (c->stall_ms != 0 && now > c->stall_ms + CONN_STALL_MS) {
+        set_state(c, CONN_DEAD);
         return;
     }
     /* While we do not read, an answer to a ping is not seen. */

@@ -13,7 +13,7 @@
  * turn
  *
  * Output goes out once a turn and connection, in one writev. A WebSocket whose queue is over
- * CONN_QUEUE_MAX is closed with 1013.
+ * CONN_QUEUE_MAX is closed with 1013; one that takes nothing for CONN_STALL_MS is taken for dead.
  */
 #pragma once
 
@@ -22,10 +22,13 @@
 #include "gateway/http.h"
 
 #define CONN_QUEUE_MAX    (16u << 20)  /* bytes that wait for one client */
+#define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
+#define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages, all connections together */
+#define CONN_LARGE_MAX    (512u << 20) /* of large answers that wait, all connections together */
 #define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
 #define CONN_IDLE_MS      30000u       /* between two requests */
-#define CONN_STALL_MS     30000u       /* an answer of which nothing can be written */
+#define CONN_STALL_MS     30000u       /* output of which nothing can be written */
 #define CONN_MESSAGE_MS   30000u       /* for a message, and one second more for each: */
 #define CONN_MESSAGE_RATE 16384u       /* bytes of it received */
 #define CONN_PING_MS      25000u
@@ -72,7 +75,8 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 void conn_send(struct conn *c, struct blob *frames);
 void conn_send_new(struct conn *c, struct blob *frames); /* and consumes the caller's */
 /* The same for an answer that may alone be larger than the queue's bound, like a whole document.
- * One such waits beside the bound, any more count. */
+ * One such waits beside the bound, any more count. While CONN_LARGE_MAX bytes of them wait, who
+ * wants another one is closed with 1013. */
 void conn_send_large_new(struct conn *c, struct blob *frames);
 /* Sends a close frame. on_end comes before this returns. */
 void conn_close(struct conn *c, uint16_t code, const char *reason);

@@ -30,7 +30,8 @@ static unsigned read_query(struct slice query, struct session_params *ret)
         return 400;
     if (!since.data)
         return 0;
-    struct blob *bytes = blob_new(base64_decoded_max(since.len));
+    /* Both decoders write into it, one after the other: the first may need as much as comes in. */
+    struct blob *bytes = blob_new(since.len);
     ssize_t len = http_percent_decode(since, bytes->data);
     len = len < 0 ? len : base64_decode(slice_of(bytes->data, (size_t)len), bytes->data);
     if (len <= 0) {

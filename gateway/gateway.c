@@ -13,8 +13,10 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define STOP_CHECK_MS 10
+#define ROOM_SHARE    8 /* one descriptor in so many is kept for rooms */
 
 struct gateway {
     struct loop *loop;
@@ -36,11 +38,23 @@ static void on_ready(void *ctx)
     notify_ready();
 }
 
+/* Clients do not get the last descriptors: rooms, and the way to roomd, take some too. */
+static bool is_for_client(int fd)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+           (rlim_t)fd < limit.rlim_cur - limit.rlim_cur / ROOM_SHARE;
+}
+
 static void on_accept(void *ctx, int fd)
 {
     struct gateway *g = ctx;
 
-    conn_start(g->conns, fd);
+    if (is_for_client(fd))
+        conn_start(g->conns, fd);
+    else
+        (void)close(fd);
 }
 
 /* Stops as soon as clients have their close frames and rooms what clients had sent. */

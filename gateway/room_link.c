@@ -55,6 +55,7 @@ struct room_links {
     uint32_t next_request;
     uint32_t next_session;
     size_t leaving_bytes;
+    size_t kept_bytes;
 };
 
 static const char *const state_names[] = {"opening", "open", "lost", "gone"};
@@ -302,7 +303,7 @@ static int handle_stored(struct room_link *link, const struct msg_room_stored *m
     for (struct session *s = LIST_FIRST(&link->unstored); s; s = next) {
         next = LIST_NEXT(s, unstored_entry); /* only this one can end or leave the list */
         session_handle_stored(s, link->stored_seq);
-        if (s->is_in_unstored && s->unstored.count == 0 && s->whole_seq == 0) {
+        if (s->is_in_unstored && !session_waits_for_store(s)) {
             LIST_REMOVE(s, unstored_entry);
             s->is_in_unstored = false;
         }
@@ -411,6 +412,12 @@ bool room_links_count_leaving(struct room_links *links, ssize_t bytes)
         return false;
     links->leaving_bytes += (size_t)bytes;
     return true;
+}
+
+bool room_links_count_kept(struct room_links *links, ssize_t bytes)
+{
+    links->kept_bytes += (size_t)bytes;
+    return links->kept_bytes > ROOM_KEPT_MAX;
 }
 
 static struct room_link *new_link(struct room_links *links, struct slice name)

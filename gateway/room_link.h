@@ -31,6 +31,7 @@ struct session;
 #define ROOM_QUEUE_MAX    (32u << 20)  /* queued bytes above which clients are not read */
 #define ROOM_QUEUE_FULL   (256u << 20) /* above which no more sessions are taken */
 #define ROOM_LEAVING_MAX  (128u << 20)
+#define ROOM_KEPT_MAX     (512u << 20)
 
 /* `roomd_path` is copied. `on_ready` is called when the connection to roomd stands for the first
  * time. */
@@ -48,6 +49,10 @@ void room_links_remove_session(struct room_links *links, struct session *s);
 /* Counts bytes that are kept for clients that are gone, all rooms together. False, and nothing is
  * counted, if they would be over ROOM_LEAVING_MAX. */
 bool room_links_count_leaving(struct room_links *links, ssize_t bytes);
+
+/* Counts bytes that are kept until rooms answer or the store has them, for all clients together.
+ * Returns whether they are over ROOM_KEPT_MAX. */
+bool room_links_count_kept(struct room_links *links, ssize_t bytes);
 
 /* Puts the session into the room's link, which is made if need be. The session may be refused
  * before this returns. */

@@ -3,6 +3,7 @@
 #include "common/ipc.h"
 #include "common/log.h"
 #include "proto/proto.h"
+#include "proto/refusal.h"
 
 #include <errno.h>
 #include <event2/event.h>
@@ -24,8 +25,12 @@ static int handle_opened(struct roomd_client *r, const struct msg_room_opened *m
 {
     int fd = ipc_take_fd(r->ipc);
 
+    if (fd == -EMFILE) { /* clients hold them all: it may be otherwise soon */
+        r->handler->on_refused(r->ctx, m->request, REFUSAL_UNAVAILABLE);
+        return 0;
+    }
     if (fd < 0)
-        return -EBADMSG;
+        return fd;
     r->handler->on_opened(r->ctx, m->request, fd);
     return 0;
 }

@@ -27,6 +27,7 @@ static void release(void *ctx)
     op_queue_done(&s->unanswered);
     op_queue_done(&s->unstored);
     blob_unref(s->next_sync);
+    blob_unref(s->late_whole);
     blob_unref(s->awareness);
     free(s);
 }
@@ -55,6 +56,8 @@ static void set_state(struct session *s, enum session_state state)
             (void)event_del(s->on_leaving_end);
         room_links_count_leaving(s->links, -(ssize_t)s->leaving_bytes);
         s->leaving_bytes = 0;
+        (void)room_links_count_kept(s->links, -(ssize_t)s->kept_bytes);
+        s->kept_bytes = 0;
         if (s->link)
             room_link_leave(s);
         room_links_remove_session(s->links, s);
@@ -107,10 +110,25 @@ void session_send_large_new(struct session *s, struct blob *frames)
         session_send_new(s, frames);
 }
 
+/* Returns whether there is too much, and this client has its part in it. */
+static bool count_kept(struct session *s)
+{
+    size_t bytes =
+        s->unanswered.bytes + s->unstored.bytes + (s->late_whole ? s->late_whole->len : 0);
+    ssize_t more = (ssize_t)bytes - (ssize_t)s->kept_bytes;
+
+    if (s->state == SESSION_ENDED)
+        return false;
+    s->kept_bytes = bytes;
+    return room_links_count_kept(s->links, more) && more > 0 && bytes > SESSION_KEPT_FAIR;
+}
+
 /* Reads the client or not, by what waits on its behalf. There is a gap between stop and go, so that
  * one message does not toggle it. */
 static void update_pressure(struct session *s)
 {
+    if (count_kept(s))
+        session_close(s, REFUSAL_UNAVAILABLE);
     if (!s->conn)
         return;
     bool has_too_many = !s->dialect->has_echo && s->unstored.count > SESSION_UNSTORED_COUNT;
@@ -289,6 +307,40 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
     end_if_done(s);
 }
 
+/* The whole document stands for the echoes of edits. It also holds what came since the question was
+ * asked, so it waits until that is stored too. */
+static bool is_too_early(const struct session *s, const struct op *op,
+                         const struct msg_room_sync *m)
+{
+    return op->kind == OP_SYNC_WHOLE && s->dialect->has_echo &&
+           m->seq > room_link_stored_seq(s->link);
+}
+
+static void keep_whole(struct session *s, const struct msg_room_sync *m)
+{
+    struct blob *whole = blob_try_new(m->update.len);
+
+    if (!whole) {
+        session_close(s, REFUSAL_UNAVAILABLE);
+        return;
+    }
+    memcpy(whole->data, m->update.data, m->update.len);
+    blob_unref(s->late_whole);
+    s->late_whole = whole;
+    s->late_seq = m->seq;
+    room_link_watch_stored(s);
+}
+
+static void send_late_whole(struct session *s)
+{
+    struct blob *whole = TAKE_PTR(s->late_whole);
+    struct op op = {.kind = OP_SYNC_WHOLE};
+    struct msg_room_sync m = {.seq = s->late_seq, .update = blob_slice(whole)};
+
+    s->dialect->on_sync(s, &op, &m);
+    blob_unref(whole);
+}
+
 void session_handle_sync(struct session *s, const struct msg_room_sync *m)
 {
     struct op op;
@@ -297,7 +349,9 @@ void session_handle_sync(struct session *s, const struct msg_room_sync *m)
         return;
     if (op.kind != OP_UPDATE)
         s->is_syncing = false;
-    if (op.kind != OP_UPDATE && s->conn)
+    if (s->conn && is_too_early(s, &op, m))
+        keep_whole(s, m);
+    else if (op.kind != OP_UPDATE && s->conn)
         s->dialect->on_sync(s, &op, m);
     blob_unref(op.frame);
     if (s->conn && !s->is_syncing)
@@ -313,11 +367,18 @@ void session_handle_stored(struct session *s, uint64_t seq)
         s->dialect->on_stored(s, &op);
         blob_unref(op.frame);
     }
+    if (s->conn && s->late_whole && s->late_seq <= seq)
+        send_late_whole(s);
     if (s->conn && s->whole_seq != 0 && s->whole_seq <= seq) {
         s->whole_seq = 0;
         session_sync_whole(s);
     }
     update_pressure(s);
+}
+
+bool session_waits_for_store(const struct session *s)
+{
+    return s->unstored.count > 0 || s->whole_seq != 0 || s->late_whole;
 }
 
 void session_handle_refused(struct session *s, uint32_t refusal)
@@ -373,6 +434,8 @@ static void on_end(void *ctx)
     s->conn = NULL;
     s->dialect->close(s);
     op_queue_done(&s->unstored); /* nobody is left to be told */
+    blob_unref(TAKE_PTR(s->late_whole));
+    (void)count_kept(s);
     set_state(s, may_outlive_client(s) ? SESSION_LEAVING : SESSION_ENDED);
 }
 

@@ -14,7 +14,8 @@
  * Bounds: above SESSION_UNANSWERED_MAX bytes the client is not read. Above SESSION_UNSTORED_MAX
  * bytes (the store is down for long) a dialect with an echo forgets the single edits and sends the
  * whole document once all are stored; a dialect without one stops reading its client at
- * SESSION_UNSTORED_COUNT.
+ * SESSION_UNSTORED_COUNT. While all clients together are over ROOM_KEPT_MAX (room_link.h), one that
+ * adds to it and holds more than SESSION_KEPT_FAIR itself is closed.
  */
 #pragma once
 
@@ -29,6 +30,7 @@
 #define SESSION_UNANSWERED_MAX (8u << 20)
 #define SESSION_UNSTORED_MAX   (8u << 20)
 #define SESSION_UNSTORED_COUNT 65536u
+#define SESSION_KEPT_FAIR      (256u << 10)
 #define SESSION_AWARENESS_MAX  (1u << 20) /* bytes of one presence message */
 #define SESSION_QUERY_MS       1000u      /* between two questions for all presence */
 #define SESSION_LEAVING_MS     15000u
@@ -58,6 +60,9 @@ struct session {
     struct op_queue unanswered;
     struct op_queue unstored;
     uint64_t whole_seq; /* once this is stored the client gets the whole document; 0: no need */
+    struct blob *late_whole; /* the whole document, for when late_seq is stored; or NULL */
+    uint64_t late_seq;
+    size_t kept_bytes; /* of the queues, as counted by the links */
     struct blob
         *next_sync;   /* the state vector to ask with when the question under way is answered */
     bool is_syncing;  /* one is under way */
@@ -109,5 +114,6 @@ void session_handle_rejected(struct session *s, uint64_t op, uint32_t refusal);
 void session_handle_sync(struct session *s, const struct msg_room_sync *m);
 /* Everything up to `seq` is stored. */
 void session_handle_stored(struct session *s, uint64_t seq);
+bool session_waits_for_store(const struct session *s);
 /* The room is refused; the session is off the link already. */
 void session_handle_refused(struct session *s, uint32_t refusal);

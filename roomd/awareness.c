@@ -45,6 +45,7 @@ struct awareness {
     struct entry_list present; /* by renewal, oldest first */
     struct entry_list absent;  /* by removal, oldest first */
     struct entry_list changed;
+    size_t present_bytes; /* of their states */
     uint32_t present_count;
     uint32_t absent_count;
     uint32_t changed_count;
@@ -129,6 +130,7 @@ static void remove_state(struct awareness *a, struct entry *e)
 
     assert(e->state && h);
     free(e->state);
+    a->present_bytes -= e->state_len;
     e->state = NULL;
     e->state_len = 0;
     e->removed_at = ++a->moment;
@@ -178,6 +180,7 @@ static void set_state(struct awareness *a, struct holder *h, const struct claim 
     free(e->state);
     e->state = xmalloc(c->state.len + 1); /* never NULL, not even for an empty state */
     memcpy(e->state, c->state.data, c->state.len);
+    a->present_bytes += c->state.len - e->state_len;
     e->state_len = (uint32_t)c->state.len;
     e->renewed_ms = now_ms;
     e->clock_in = c->clock;
@@ -218,6 +221,7 @@ static bool is_news(const struct entry *e, const struct holder *h, const struct 
 /* Decodes everything and checks it against the limits, before anything is changed. */
 static int check_update(const struct awareness *a, const struct holder *h, struct slice update)
 {
+    size_t bytes = a->present_bytes;
     struct lib0_reader r;
     uint32_t claimed = 0;
 
@@ -234,6 +238,12 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
             claimed++;
         if (h->count + claimed > AWARENESS_SESSION_IDS)
             return -E2BIG;
+        /* A state may always shrink, or stay as long as it is. */
+        if (!e || c.state.len > e->state_len) {
+            bytes += c.state.len - (e ? e->state_len : 0);
+            if (bytes > AWARENESS_ROOM_BYTES)
+                return -E2BIG;
+        }
     }
     if (r.has_failed || lib0_remaining(&r) > 0)
         return -EBADMSG;

@@ -19,7 +19,8 @@
 #define AWARENESS_STATE_MAX   (16u << 10) /* bytes of one state */
 #define AWARENESS_SESSION_IDS 16u
 #define AWARENESS_ROOM_IDS    4096u
-#define AWARENESS_REMEMBERED  4096u /* removed ids whose clock is still known */
+#define AWARENESS_ROOM_BYTES  ((size_t)1 << 20) /* of all states: everybody who joins gets them */
+#define AWARENESS_REMEMBERED  4096u             /* removed ids whose clock is still known */
 #define AWARENESS_EXPIRY_MS   30000u
 #define AWARENESS_CLOCK_MAX   UINT64_C(0xffffffff) /* some clients hold clocks in 32 bits */
 
@@ -35,8 +36,8 @@ void awareness_join(struct awareness *a, uint64_t session);
 void awareness_leave(struct awareness *a, uint64_t session);
 
 /* Takes an awareness update of a session that has joined. 0 (also if nothing in it was new);
- * -EBADMSG: it does not decode; -E2BIG: a state is too long or there are too many ids. On failure
- * nothing of it is taken. */
+ * -EBADMSG: it does not decode; -E2BIG: a state is too long, or there are too many ids or bytes. On
+ * failure nothing of it is taken. */
 WARN_UNUSED int awareness_apply(struct awareness *a, uint64_t session, struct slice update,
                                 uint64_t now_ms);
 

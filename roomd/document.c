@@ -278,19 +278,20 @@ static int restate(struct document *d, uint64_t seq)
     return r;
 }
 
-int document_loaded(struct document *d, uint64_t stored_seq)
+int document_loaded(struct document *d, uint64_t opened_seq, uint64_t stored_seq)
 {
+    uint64_t above = (stored_seq > d->last_seq ? stored_seq : d->last_seq) + 1;
     int r = 0;
 
     if (!d->segment) {
         r = create_segment(d, stored_seq);
-    } else if (stored_seq > d->last_seq) {
-        r = restate(d, stored_seq + 1);
+    } else if (stored_seq > opened_seq) {
+        r = restate(d, above);
         if (r == 0)
-            d->believe_from = stored_seq + 1;
+            d->believe_from = above;
     } else {
         if (d->has_foreign_parts)
-            r = restate(d, d->last_seq + 1);
+            r = restate(d, above);
         if (r == 0)
             (void)document_set_stored(d, stored_seq);
     }

@@ -48,10 +48,11 @@ void document_take_stats(struct document *d);
 WARN_UNUSED int document_merge_part(struct document *d, struct slice update);
 
 /* All parts came; the store is at `stored_seq`. Without a segment one is created from here. If the
- * parts brought what the segment lacked, or the store is ahead (it followed another lineage), the
- * whole document joins the batch at a sequence above both: so that no sequence of ours is ever
- * taken for stored that is not. -errno (-ENOSPC). */
-WARN_UNUSED int document_loaded(struct document *d, uint64_t stored_seq);
+ * parts brought what the segment lacked, or the store is ahead of `opened_seq`, our last sequence
+ * when it was asked (it followed another lineage), the whole document joins the batch at a sequence
+ * above both: so that no sequence of ours is ever taken for stored that is not. -errno (-ENOSPC).
+ */
+WARN_UNUSED int document_loaded(struct document *d, uint64_t opened_seq, uint64_t stored_seq);
 
 /* The store has everything up to `seq`. Returns whether document_stored_seq() moved. */
 bool document_set_stored(struct document *d, uint64_t seq);

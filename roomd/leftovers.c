@@ -90,6 +90,6 @@ static void start(struct supervisor *s, const char *hash)
 
 void leftovers_continue(struct supervisor *s)
 {
-    while (!s->is_stopping && s->leftover_count > 0 && s->leftover_active < ACTIVE_MAX)
+    while (s->leftover_count > 0 && s->leftover_active < ACTIVE_MAX)
         start(s, s->leftovers[--s->leftover_count]);
 }

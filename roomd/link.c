@@ -300,6 +300,8 @@ static void on_frame(void *ctx, struct slice body)
 {
     struct link *link = ctx;
 
+    if (link->is_overrun) /* it ends with this turn, and may not even be open */
+        return;
     if (proto_dispatch(routes, sizeof(routes) / sizeof(routes[0]), link, body) < 0)
         log_panic("a gateway sent %s that makes no sense", proto_name(proto_code_of(body)));
 }

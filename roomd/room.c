@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <event2/event.h>
 
+#define LOAD_MS 3000u /* for the store's answer, if the segment holds the document */
+
 static void end(struct room *room, enum room_exit status)
 {
     room->state = ROOM_ENDING;
@@ -30,11 +32,23 @@ static void start_figures(struct room *room)
     atomic_store(&h->started_ms, room->activity_ms);
 }
 
+static void become_ready(struct room *room)
+{
+    struct msg_room_ready ready = {};
+
+    room->state = ROOM_READY;
+    room->unused_since_ms = mono_now_ms();
+    start_figures(room);
+    /* What the load itself added must be in the segment before anybody may ask for it. */
+    room_flush(room);
+    ipc_send_new(room->control, proto_encode_room_ready(&ready));
+}
+
 void room_loaded(struct room *room, uint64_t stored_seq)
 {
     bool had_segment = document_has_segment(room->document);
     uint64_t before = document_stored_seq(room->document);
-    int r = document_loaded(room->document, stored_seq);
+    int r = document_loaded(room->document, room->store.opened_seq, stored_seq);
 
     if (r < 0 && room->state == ROOM_READY)
         log_fatal("what the store brought cannot be kept: %s", strerror(-r));
@@ -48,24 +62,31 @@ void room_loaded(struct room *room, uint64_t stored_seq)
         room->has_stored_news = true;
     if (!had_segment) /* all that it holds is what the store gave */
         room->store.announced_seq = document_last_seq(room->document);
-    if (room->state == ROOM_READY)
-        return;
-    room->state = ROOM_READY;
-    room->unused_since_ms = mono_now_ms();
-    start_figures(room);
-    /* What the load itself added must be in the segment before anybody may ask for it. */
-    room_flush(room);
-    struct msg_room_ready ready = {};
-    ipc_send_new(room->control, proto_encode_room_ready(&ready));
+    if (room->state != ROOM_READY)
+        become_ready(room);
+}
+
+uint64_t room_check_load(struct room *room, uint64_t now_ms)
+{
+    if ((room->state != ROOM_WAITING && room->state != ROOM_LOADING) ||
+        !document_has_segment(room->document))
+        return 0;
+    if (now_ms < room->go_on_ms)
+        return room->go_on_ms - now_ms;
+    log_warn("the store does not answer; the room goes on from its segment");
+    become_ready(room);
+    return 0;
 }
 
 /* ---- the supervisor ---- */
 
+/* -EMFILE: no descriptors are left. The peer then sees the end of its connection, and asks for
+ * another. */
 static int take_fd(struct room *room)
 {
     int fd = ipc_take_fd(room->control);
 
-    if (fd < 0)
+    if (fd < 0 && fd != -EMFILE)
         log_panic("the supervisor announced a descriptor and sent none");
     return fd;
 }
@@ -75,14 +96,20 @@ static int handle_room_link(struct room *room, const struct msg_room_link *m)
     if (room->state != ROOM_READY || m->links != room->links_received + 1)
         return -EBADMSG;
     room->links_received = m->links;
-    link_open(room, take_fd(room));
+    int fd = take_fd(room);
+    if (fd >= 0)
+        link_open(room, fd);
     return 0;
 }
 
 static int handle_room_store(struct room *room, const struct msg_room_store *m)
 {
     (void)m;
-    store_link_attach(room, take_fd(room));
+    int fd = take_fd(room);
+    if (fd >= 0)
+        store_link_attach(room, fd);
+    else
+        store_link_detach(room);
     return 0;
 }
 
@@ -154,6 +181,7 @@ static void start(struct room *room, const struct room_boot *boot)
 {
     room->loop = loop_new();
     room->idle_ms = boot->idle_ms;
+    room->go_on_ms = mono_now_ms() + LOAD_MS;
     TAILQ_INIT(&room->links);
     room->awareness = awareness_new(wall_now_ms() / 1000);
     room->wake = evtimer_new(loop_base(room->loop), on_wake, room);
@@ -191,6 +219,7 @@ int room_run(const struct room_boot *boot)
         (void)close(boot->segment_fd);
     } else {
         loop_add_turn_hook(room.loop, room_end_turn, &room);
+        event_active(room.wake, EV_TIMEOUT, 0); /* a turn, also if nothing comes */
     }
     status = loop_run(room.loop);
     finish(&room);

@@ -16,8 +16,10 @@
 #include <sys/queue.h>
 
 /* WAITING for a connection to the store -> LOADING -> READY -> ENDING; back to WAITING if the
- * connection is lost on the way, from anywhere to ENDING when the room cannot be. Once READY the
- * room stays so, with or without the store. While ENDING what still comes in this turn is ignored.
+ * connection is lost on the way, from anywhere to ENDING when the room cannot be. With a segment a
+ * room is READY after a while even if the store does not answer: the segment has all that it had.
+ * Once READY the room stays so, with or without the store. While ENDING what still comes in this
+ * turn is ignored.
  */
 enum room_state {
     ROOM_WAITING,
@@ -56,6 +58,7 @@ struct answer {
 
 struct store_link {
     struct ipc *ipc;        /* NULL: none */
+    uint64_t opened_seq;    /* of STORE_OPEN */
     uint64_t announced_seq; /* the last STORE_DIRTY */
 };
 
@@ -80,6 +83,7 @@ struct room {
     uint64_t stats_ms;    /* when the document's statistics were taken */
     uint64_t activity_ms; /* wall clock */
 
+    uint64_t go_on_ms; /* when it no longer waits for the store */
     uint32_t idle_ms;
     uint64_t unused_since_ms; /* without a link since */
     uint64_t next_idle_ms;    /* when ROOM_IDLE may be said again */
@@ -89,6 +93,9 @@ struct room {
 
 /* The store gave all it has: creates or extends the segment, and the room is ready. */
 void room_loaded(struct room *room, uint64_t stored_seq);
+/* Waits no longer for the store than it should. Returns in how many milliseconds to look again, 0:
+ * when something comes. */
+uint64_t room_check_load(struct room *room, uint64_t now_ms);
 /* Tells the supervisor why this room cannot be, and ends it. Not once it is READY. */
 void room_fail(struct room *room, enum refusal refusal, enum room_exit status);
 
@@ -121,5 +128,8 @@ void links_check_queues(struct room *room);
 
 void store_link_attach(struct room *room, int fd);
 void store_link_close(struct room *room);
+/* Closes it and asks the supervisor for another. The room goes on from its segment; what it appends
+ * is stored then. */
+void store_link_detach(struct room *room);
 /* Says how far the segment goes, if the store does not know. */
 void store_link_announce(struct room *room);

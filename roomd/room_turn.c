@@ -173,7 +173,8 @@ void room_end_turn(void *ctx)
     awareness_sweep(room->awareness, now_ms);
     awareness_take_changes(room->awareness, send_change, room);
     send_stored(room);
-    uint64_t wake_ms = publish_figures(room, now_ms);
+    uint64_t wake_ms = room_check_load(room, now_ms);
+    wake_ms = earlier(wake_ms, publish_figures(room, now_ms));
     wake_ms = earlier(wake_ms, check_idle(room, now_ms));
     wake_ms = earlier(wake_ms, awareness_count(room->awareness) > 0 ? SWEEP_MS : 0);
     wake_in(room, wake_ms);

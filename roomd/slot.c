@@ -40,6 +40,13 @@ static void count_failure(struct slot *slot)
     slot->failures++;
 }
 
+static void shut_down(struct slot *slot)
+{
+    struct msg_room_shutdown m = {};
+
+    ipc_send_new(slot->control, proto_encode_room_shutdown(&m));
+}
+
 /* A new process. 0, or the milliseconds after which to try again. */
 static uint32_t spawn(struct slot *slot)
 {
@@ -69,6 +76,8 @@ static uint32_t spawn(struct slot *slot)
     slot->wants_store = true;
     log_debug("room '%.*s' runs as %d", name_len(slot), name_text(slot), (int)slot->pid);
     store_feed_attach(slot);
+    if (s->is_stopping)
+        shut_down(slot);
     return 0;
 }
 
@@ -130,7 +139,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     if (slot->state == SLOT_CRASHED) {
-        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){0});
+        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){.rest = slot->rest});
     } else if (slot->pid > 0) {
         log_warn("room '%.*s' does not end and is killed", name_len(slot), name_text(slot));
         (void)kill(slot->pid, SIGKILL);
@@ -183,12 +192,12 @@ static void check_ended(struct slot *slot)
     if (slot->pid > 0 || slot->control)
         return;
     log_end(slot);
-    enum slot_rest rest = inspect_rest(slot);
-    if (slot->state == SLOT_CLOSING && rest == SLOT_REST_NOTHING)
+    slot->rest = inspect_rest(slot);
+    if (slot->state == SLOT_CLOSING && slot->rest == SLOT_REST_NOTHING)
         slot->failures = 0;
     else
         count_failure(slot);
-    handle_event(slot, SLOT_EVENT_ENDED, (struct slot_facts){.rest = rest});
+    handle_event(slot, SLOT_EVENT_ENDED, (struct slot_facts){.rest = slot->rest});
 }
 
 void slot_reaped(struct supervisor *s, pid_t pid, int status)
@@ -296,6 +305,7 @@ struct slot *slot_start(struct supervisor *s, struct slice tenant, struct slice 
     slot->tenant = blob_copy(tenant);
     slot->room = blob_copy(room);
     name_hash(tenant, room, slot->hash);
+    slot->rest = SLOT_REST_EDITS;
     TAILQ_INIT(&slot->parked);
     slot->timer = evtimer_new(loop_base(s->loop), on_timer, slot);
     if (!slot->timer)
@@ -307,13 +317,11 @@ struct slot *slot_start(struct supervisor *s, struct slice tenant, struct slice 
 
 void slot_stop(struct slot *slot)
 {
-    struct msg_room_shutdown m = {};
-
     opens_refuse(slot, REFUSAL_UNAVAILABLE);
     if (slot->control)
-        ipc_send_new(slot->control, proto_encode_room_shutdown(&m));
+        shut_down(slot);
     else if (slot->state == SLOT_CRASHED)
-        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){0});
+        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){.rest = slot->rest});
 }
 
 static void release(void *ctx)

@@ -2,11 +2,9 @@
 
 static enum slot_state after_end(enum slot_state state, const struct slot_facts *facts)
 {
-    if (facts->is_stopping)
-        return SLOT_GONE;
     if (facts->rest == SLOT_REST_EDITS)
         return SLOT_CRASHED;
-    if (!facts->has_parked)
+    if (facts->is_stopping || !facts->has_parked)
         return SLOT_GONE;
     /* An orderly end is no failure: those who came meanwhile need not wait. */
     return state == SLOT_CLOSING && facts->rest == SLOT_REST_NOTHING ? SLOT_STARTING : SLOT_CRASHED;
@@ -53,7 +51,7 @@ enum slot_state slot_next(enum slot_state state, enum slot_event event,
     case SLOT_CRASHED:
         if (event != SLOT_EVENT_RETRY)
             return state;
-        return facts->is_stopping ? SLOT_GONE : SLOT_STARTING;
+        return facts->is_stopping && facts->rest != SLOT_REST_EDITS ? SLOT_GONE : SLOT_STARTING;
     case SLOT_GONE:
         break;
     }

@@ -44,8 +44,8 @@ enum slot_rest {
 struct slot_facts {
     bool has_parked;       /* opens wait */
     bool has_links_on_way; /* the room has not yet received every link that it was sent */
-    bool is_stopping;      /* the supervisor goes down */
-    enum slot_rest rest;   /* for ENDED */
+    bool is_stopping;      /* the supervisor goes down; what is not stored is to be, even then */
+    enum slot_rest rest;   /* for ENDED and RETRY */
 };
 
 /* The state after the event; the same one if the event means nothing in it. */

@@ -5,8 +5,7 @@
 /* The store hears of new edits at most when it has read what it was told before. */
 #define ANNOUNCE_QUEUE_MAX (4u << 10)
 
-/* The room goes on from its segment; what it appends is stored when it has a connection again. */
-static void detach(struct room *room)
+void store_link_detach(struct room *room)
 {
     struct msg_room_detached m = {};
 
@@ -20,6 +19,7 @@ static void open_store(struct room *room)
     struct msg_store_open m = {.has_segment = document_has_segment(room->document),
                                .last_seq = document_last_seq(room->document)};
 
+    room->store.opened_seq = m.last_seq;
     room->store.announced_seq = m.last_seq;
     ipc_send_new(room->store.ipc, proto_encode_store_open(&m));
 }
@@ -46,7 +46,7 @@ static int handle_store_loaded(struct room *room, const struct msg_store_loaded 
 static int handle_store_failed(struct room *room, const struct msg_store_failed *m)
 {
     if (room->state == ROOM_READY)
-        detach(room);
+        store_link_detach(room);
     else
         room_fail(room, (enum refusal)m->refusal, ROOM_EXIT_FAILED);
     return 0;
@@ -87,7 +87,7 @@ static void on_end(void *ctx, int error)
 
     if (error == -EBADMSG)
         log_panic("the store sent what is no frame");
-    detach(room);
+    store_link_detach(room);
 }
 
 static const struct ipc_handler handler = {.on_frame = on_frame, .on_end = on_end};

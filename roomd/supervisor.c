@@ -81,7 +81,7 @@ static void on_turn_end(void *ctx)
     gateways_resume(s);
     leftovers_continue(s);
     store_feed_continue(s);
-    if (s->is_stopping && HASH_COUNT(s->slots) == 0)
+    if (s->is_stopping && HASH_COUNT(s->slots) == 0 && s->leftover_count == 0)
         loop_stop(s->loop, 0);
 }
 

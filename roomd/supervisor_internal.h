@@ -53,9 +53,10 @@ struct slot {
     pid_t pid;
     struct ipc *control;
     uint32_t links_sent;
-    bool wants_store; /* it has no connection to the store */
-    bool is_leftover; /* counts as one of those that are started from old segments */
-    int status;       /* as waitpid() gives it */
+    bool wants_store;    /* it has no connection to the store */
+    bool is_leftover;    /* counts as one of those that are started from old segments */
+    int status;          /* as waitpid() gives it */
+    enum slot_rest rest; /* of the last process; EDITS if that is not known */
     unsigned failures;
     uint64_t started_ms;
     struct event *timer; /* the deadline of its state */
@@ -102,7 +103,8 @@ struct slot *slot_find(const struct supervisor *s, const char *hash);
 struct slot *slot_start(struct supervisor *s, struct slice tenant, struct slice room);
 /* One of our processes has been reaped. */
 void slot_reaped(struct supervisor *s, pid_t pid, int status);
-/* The supervisor goes down: the room shall end when it can. */
+/* The supervisor goes down: the room shall end when it can. One that has no process and something
+ * that is not stored is started for that. */
 void slot_stop(struct slot *slot);
 /* Lets go of a slot; its process is no concern of this. */
 void slot_free(struct slot *slot);

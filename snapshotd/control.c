@@ -33,8 +33,13 @@ static int handle_store_room(struct peer *peer, const struct msg_store_room *m)
     struct store_key key = {.tenant = m->tenant, .room = m->room};
     int fd = ipc_take_fd(peer->ipc);
 
+    if (fd == -EMFILE) { /* the room sees the end of its connection, and asks for another */
+        log_error("room '%.*s' cannot be followed: no descriptors are left", (int)m->room.len,
+                  (const char *)m->room.data);
+        return 0;
+    }
     if (fd < 0)
-        return -EBADMSG;
+        return fd;
     if (!name_is_valid(m->tenant) || !name_is_valid(m->room)) {
         (void)close(fd);
         return -EBADMSG;

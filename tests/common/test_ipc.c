@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 struct side {
@@ -151,6 +152,31 @@ Test(ipc, too_many_untaken_descriptors_end_the_connection)
     for (int i = 0; i < 100 && !b.ended; i++)
         turn();
     cr_expect_eq(b.ended, -EBADMSG);
+    close_pair(&a, &b);
+}
+
+Test(ipc, a_descriptor_without_a_number_is_told_with_its_frame)
+{
+    struct side a = {0};
+    struct side b = {.wants_fd = true};
+    struct rlimit before, none_left;
+
+    open_pair(&a, &b);
+    ipc_send_fd(a.ipc, frame(2, 'F'), dup(0));
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none_left = (struct rlimit){.rlim_cur = 0, .rlim_max = before.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none_left), 0);
+    for (int i = 0; i < 100 && b.frames < 1; i++)
+        turn();
+    cr_expect_eq(b.frames, 1);
+    cr_expect_eq(b.fd, -EMFILE);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    ipc_send_fd(a.ipc, frame(2, 'F'), dup(0));
+    for (int i = 0; i < 100 && b.frames < 2; i++)
+        turn();
+    cr_expect_geq(b.fd, 0, "the next one is there");
+    cr_expect_eq(b.ended, 0);
+    close(b.fd);
     close_pair(&a, &b);
 }
 

@@ -379,6 +379,64 @@ Test(rooms, a_store_that_is_down_for_long_costs_one_document)
     free(edit);
 }
 
+/* The whole document holds more than was asked for: it is no word that all of it is stored. */
+Test(rooms, the_document_that_stands_for_echoes_waits_for_the_store)
+{
+    static const size_t size = 1 << 20;
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    uint8_t *edit = calloc(1, size);
+    uint64_t seq = 0;
+    uint8_t last = 0;
+
+    memcpy(edit, "\0\2\xfb\xff\x3f", 5);
+    for (; seq < 9; seq++) {
+        client_send(client, 2, edit, size);
+        PEER_EXPECT(room, session_update, SESSION_UPDATE, m)
+        PEER_SEND(room, room_applied, .session = session, .op = m.op, .seq = seq + 1);
+    }
+    PEER_SEND(room, room_stored, .stored_seq = seq);
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, whole)
+    PEER_SEND(room, room_sync, .session = session, .op = whole.op, .seq = seq + 5,
+              .update = bytes("all"), .state_vector = bytes("sv"));
+    PEER_SEND(room, room_stored, .stored_seq = seq + 4);
+    PEER_SEND(room, room_awareness, .awareness = bytes("who"));
+    while (last != 1) { /* echoes may come before; the document may not */
+        struct blob *got CLEANUP_BLOB = NULL;
+        cr_assert(client_receive(client, &got) == 2);
+        cr_assert(!slice_equal(blob_slice(got), slice_of("\0\1\3all", 6)), "not yet");
+        last = got->data[0];
+    }
+    PEER_SEND(room, room_stored, .stored_seq = seq + 5);
+    client_expect(client, BIN("\0\1\3all"));
+    free(edit);
+}
+
+/* Many clients that ask for a large document and do not read it. */
+Test(rooms, large_documents_that_wait_are_bounded_together)
+{
+    static const size_t size = 180 << 20;
+    struct blob *body CLEANUP_BLOB = blob_new(size);
+    int clients[3];
+    int room = -1;
+
+    memset(body->data, 1, size);
+    for (size_t i = 0; i < 3; i++) {
+        clients[i] = client_open(&g, "/yjs/r");
+        client_send(clients[i], BIN("\0\0\1\0"));
+        room = room < 0 ? roomd_open_room(&g, "r", -1) : room;
+        uint64_t session = room_expect_join(room, 1);
+        PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
+        PEER_SEND(room, room_sync, .session = session, .op = sync.op, .update = blob_slice(body),
+                  .state_vector = bytes("sv"));
+    }
+    client_expect_close(clients[2], 1013);
+    struct blob *got CLEANUP_BLOB = NULL;
+    cr_expect(client_receive(clients[0], &got) == 2 && got->len > size);
+    client_expect(clients[0], BIN("\0\0\2sv"));
+}
+
 Test(rooms, pings_without_reading_do_not_pile_up)
 {
     int client = client_open(&g, "/yjs/r");
@@ -433,6 +491,29 @@ Test(rooms, a_json_client)
                                "\"the update is over a limit of the room\"}"));
     client_send(client, BIN("x"));
     client_expect_close(client, 1003);
+}
+
+/* All that a query has room for; percent-decoding alone takes more than the bytes that are meant.
+ */
+Test(rooms, a_json_client_s_state_vector_may_be_long)
+{
+    static const char path[] = "/rooms/j/ws?since=";
+    enum { CHARS = 4000 };
+    struct blob *expected CLEANUP_BLOB = blob_new(CHARS / 4 * 3);
+    char target[sizeof(path) + CHARS];
+
+    memcpy(target, path, sizeof(path));
+    for (size_t i = 0; i < CHARS; i += 4)
+        memcpy(target + sizeof(path) - 1 + i, "AQID", 4);
+    target[sizeof(target) - 1] = '\0';
+    for (size_t i = 0; i < expected->len; i++)
+        expected->data[i] = (uint8_t)(1 + i % 3);
+    int client = client_open(&g, target);
+    int room = roomd_open_room(&g, "j", -1);
+    (void)room_expect_join(room, 2);
+    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
+    cr_expect(slice_equal(sync.state_vector, blob_slice(expected)));
+    (void)close(client);
 }
 
 Test(rooms, json_presence)

@@ -4,7 +4,7 @@ import { readdirSync, watch } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { joinJson } from '../lib/json-client.mjs';
-import { isAlive } from '../lib/processes.mjs';
+import { isAlive, kill } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
 import { poll, until } from '../lib/wait.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
@@ -94,6 +94,29 @@ describe('an orderly end', () => {
     assert.equal(textOf(one.doc), 'first');
     assert.equal(textOf(two.doc), 'second');
   });
+
+  /* Only the segment holds the edit when the processes between it and the store die. */
+  for (const victims of [['snapshotd'], ['roomd', 'snapshotd'], ['room', 'snapshotd']]) {
+    test(`SIGTERM just when ${victims.join(' and ')} died: nothing is lost`, async (t) => {
+      const server = await startServer(t);
+      const watcher = await write(t, server, 'late', 'stored, ');
+      const typist = await joinYjs(t, server, 'late');
+      const pidOf = async (name) =>
+        name === 'room' ? (await server.room('late')).pid : server.pid(name);
+      const pids = await Promise.all(victims.map(pidOf));
+      kill(server.pid('snapshotd'), 'SIGSTOP');
+      typist.doc.getText(ROOT).insert(8, 'published');
+      await watcher.frame(({ t: type }) => type === 'op', 'the edit');
+      pids.forEach((pid) => kill(pid));
+
+      assert.deepEqual(await server.stop(), { code: 0, signal: null });
+      assert.deepEqual(server.processes(), []);
+      server.wipeRun();
+      await server.start();
+      const back = await joinYjs(t, server, 'late');
+      assert.equal(textOf(back.doc), 'stored, published');
+    });
+  }
 
   test('SIGTERM with clients connected ends their sockets as going away', async (t) => {
     const server = await startServer(t);

@@ -268,6 +268,35 @@ Test(awareness, bounds_of_the_room)
     awareness_free(a);
 }
 
+Test(awareness, bytes_of_the_room)
+{
+    struct awareness *a = awareness_new(0);
+    char *state = xcalloc(1, AWARENESS_STATE_MAX + 1);
+    uint64_t fitting = AWARENESS_ROOM_BYTES / AWARENESS_STATE_MAX;
+    struct buffer all = {0};
+
+    memset(state, 'x', AWARENESS_STATE_MAX);
+    for (uint64_t i = 0; i < fitting; i++) {
+        awareness_join(a, 1 + i / AWARENESS_SESSION_IDS);
+        cr_assert_eq(apply(a, 1 + i / AWARENESS_SESSION_IDS, i, 1, state, 0), 0);
+    }
+    awareness_join(a, 5000);
+    cr_assert_eq(apply(a, 5000, 1000000, 1, "{}", 0), -E2BIG);
+    cr_assert_eq(apply(a, 1, 0, 2, state, 0), 0, "what is there may be renewed");
+    cr_assert_eq(apply(a, 1, 1, 2, "{}", 0), 0, "and shrink");
+    cr_assert_eq(apply(a, 5000, 1000000, 1, "{}", 0), 0);
+    cr_assert_gt(awareness_encode_others(a, 0, &all), 0);
+    cr_assert_leq(all.len, AWARENESS_ROOM_BYTES + fitting * 32);
+    buffer_done(&all);
+    for (uint64_t session = 1; session <= 1 + fitting / AWARENESS_SESSION_IDS; session++)
+        awareness_leave(a, session);
+    awareness_leave(a, 5000);
+    awareness_join(a, 1);
+    cr_assert_eq(apply(a, 1, 0, 9, state, 0), 0, "what was removed counts no more");
+    awareness_free(a);
+    free(state);
+}
+
 Test(awareness, a_refused_update_changes_nothing)
 {
     static const struct {

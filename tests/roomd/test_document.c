@@ -35,7 +35,7 @@ static struct document *new_document(int fd, uint64_t stored_seq)
     struct document *d = open_document(fd);
 
     cr_assert(!document_has_segment(d));
-    cr_assert_eq(document_loaded(d, stored_seq), 0);
+    cr_assert_eq(document_loaded(d, 0, stored_seq), 0);
     cr_assert(document_has_segment(d));
     return d;
 }
@@ -139,7 +139,7 @@ Test(document, recovers_from_its_segment)
     cr_assert(document_has_segment(d));
     cr_assert_eq(document_last_seq(d), 100);
     cr_assert_eq(text_len(d), 100);
-    cr_assert_eq(document_loaded(d, 0), 0);
+    cr_assert_eq(document_loaded(d, 0, 0), 0);
     cr_assert_eq(edit(d, CHAR_UPDATE(50, 'x')), 100);
     document_free(d);
     (void)close(fd);
@@ -216,7 +216,7 @@ Test(document, a_store_that_followed_another_lineage)
     document_free(d);
     d = open_document(fd);
     cr_assert_eq(document_merge_part(d, CHAR_UPDATE(2, 'b')), 0);
-    cr_assert_eq(document_loaded(d, 20), 0);
+    cr_assert_eq(document_loaded(d, 1, 20), 0);
     cr_assert_eq(document_last_seq(d), 21);
     append(d);
     cr_assert_eq(text_len(d), 2);
@@ -230,6 +230,34 @@ Test(document, a_store_that_followed_another_lineage)
     (void)close(fd);
 }
 
+/* The room went on while the store was asked, and has a number that the store gave to another edit.
+ */
+Test(document, a_lineage_that_was_overtaken)
+{
+    int fd = new_file();
+    struct document *d = new_document(fd, 0);
+
+    (void)edit(d, CHAR_UPDATE(1, 'a'));
+    append(d);
+    uint64_t opened_seq = document_last_seq(d);
+    for (uint8_t client = 10; client < 15; client++)
+        (void)edit(d, CHAR_UPDATE(client, 'x'));
+    append(d);
+    cr_assert_eq(document_last_seq(d), 6);
+    cr_assert_eq(document_merge_part(d, CHAR_UPDATE(2, 'b')), 0);
+    cr_assert_eq(document_loaded(d, opened_seq, 4), 0);
+    cr_assert_eq(document_stored_seq(d), 0, "none of ours is stored");
+    cr_assert_eq(document_last_seq(d), 7);
+    append(d);
+    cr_assert(!document_set_stored(d, 6));
+    cr_assert(document_set_stored(d, 7));
+    document_free(d);
+    d = open_document(fd);
+    cr_assert_eq(text_len(d), 7);
+    document_free(d);
+    (void)close(fd);
+}
+
 Test(document, parts_that_the_segment_lacks_are_kept)
 {
     int fd = new_file();
@@ -238,11 +266,11 @@ Test(document, parts_that_the_segment_lacks_are_kept)
     (void)edit(d, CHAR_UPDATE(1, 'a'));
     append(d);
     cr_assert_eq(document_merge_part(d, CHAR_UPDATE(1, 'a')), 0);
-    cr_assert_eq(document_loaded(d, 1), 0); /* the usual case: nothing new */
+    cr_assert_eq(document_loaded(d, 1, 1), 0); /* the usual case: nothing new */
     cr_assert_eq(document_last_seq(d), 1);
     cr_assert_eq(document_stored_seq(d), 1);
     cr_assert_eq(document_merge_part(d, CHAR_UPDATE(2, 'b')), 0);
-    cr_assert_eq(document_loaded(d, 1), 0);
+    cr_assert_eq(document_loaded(d, 1, 1), 0);
     cr_assert_eq(document_last_seq(d), 2);
     append(d);
     document_free(d);

@@ -399,6 +399,37 @@ Test(room, goes_on_without_the_store)
     finish(&f);
 }
 
+/* The store hangs, or is not there at all: who was in the room is not kept out of it. */
+Test(room, goes_on_from_its_segment_when_the_store_does_not_answer)
+{
+    struct fixture f = {0};
+
+    start_ready(&f, 0);
+    struct peer link = new_client(&f, 1);
+    send_edit(&link, 1, 1, CHAR_UPDATE(1, 'a'));
+    (void)EXPECT(&link, room_update, ROOM_UPDATE);
+    (void)kill(f.pid, SIGKILL);
+    (void)wait_status(&f);
+    peer_close(&link);
+    peer_close(&f.control);
+    peer_close(&f.store);
+
+    start(&f);
+    (void)EXPECT(&f.control, room_ready, ROOM_READY); /* without any connection */
+    link = new_client(&f, 2);
+    send_edit(&link, 2, 1, CHAR_UPDATE(2, 'b'));
+    cr_assert_eq(EXPECT(&link, room_update, ROOM_UPDATE).seq, 2);
+    cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 2);
+    give_store(&f);
+    cr_assert_eq(EXPECT(&f.store, store_open, STORE_OPEN).last_seq, 2);
+    SEND(&f.store, store_loaded, .stored_seq = 1);
+    cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 1);
+    SEND(&f.store, store_stored, .stored_seq = 2);
+    cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 2);
+    peer_close(&link);
+    finish(&f);
+}
+
 Test(room, the_store_is_lost_while_it_loads)
 {
     struct fixture f = {0};

@@ -99,13 +99,14 @@ static void setup(struct fixture *f)
     start_supervisor(f);
 }
 
+/* `sig` 0: it ends on its own, in order. */
 static void end_supervisor(struct fixture *f, int sig)
 {
     int status;
 
     (void)kill(f->pid, sig);
     cr_assert_eq(waitpid(f->pid, &status, 0), f->pid);
-    if (sig == SIGTERM)
+    if (sig != SIGKILL)
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
     peer_close(&f->gateway);
     peer_close(&f->store);
@@ -175,6 +176,19 @@ static pid_t room_pid(const struct fixture *f)
     cr_assert_eq(open_segment(f, &v), 0);
     pid_t pid = (pid_t)atomic_load(&segment_view_header(v)->pid);
     segment_view_free(v);
+    return pid;
+}
+
+/* Another process than `before` has opened the segment. */
+static pid_t new_room_pid(const struct fixture *f, pid_t before)
+{
+    pid_t pid = room_pid(f);
+
+    for (int i = 0; i < POLLS_MAX && pid == before; i++) {
+        (void)poll(NULL, 0, POLL_MS);
+        pid = room_pid(f);
+    }
+    cr_assert_neq(pid, before);
     return pid;
 }
 
@@ -408,6 +422,38 @@ Test(supervisor, many_rooms_at_once)
         peer_close(&stores[i]);
     free(stores);
     free(links);
+    teardown(&f);
+}
+
+/* A room that crashed, and segments that nobody has got to yet: a stop stores them first. */
+Test(supervisor, a_stop_stores_what_was_left)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    make_edit(&link, 1);
+    pid_t pid = room_pid(&f);
+    end_supervisor(&f, SIGKILL);
+    peer_expect_end(&link);
+    peer_close(&link);
+    peer_close(&store);
+
+    start_supervisor(&f);
+    store = serve_store(&f, true);
+    pid = new_room_pid(&f, pid);
+    cr_assert_eq(kill(f.pid, SIGTERM), 0);
+    cr_assert_eq(kill(pid, SIGKILL), 0); /* in the middle of its end */
+    peer_expect_end(&store);
+    peer_close(&store);
+    store = serve_store(&f, true);
+    SEND(&store, store_stored, .stored_seq = 1);
+    peer_expect_end(&store);
+    peer_close(&store);
+    end_supervisor(&f, 0);
+    wait_until_closed(&f);
     teardown(&f);
 }
 
