@@ -139,6 +139,15 @@ size_t crdt_writer_bytes(const struct crdt_writer *w); /* that it holds */
 void crdt_writer_clients(struct crdt_writer *w, uint64_t count);
 void crdt_writer_client(struct crdt_writer *w, uint64_t client, uint64_t structs, uint64_t clock);
 
+/* The same for who knows but how many structs there are at most: the writer counts them, between
+ * these two. */
+void crdt_writer_begin(struct crdt_writer *w, uint64_t client, uint64_t max_structs,
+                       uint64_t clock);
+void crdt_writer_end(struct crdt_writer *w);
+
+/* Makes room for so many structs with so many bytes of text, if it can. */
+void crdt_writer_reserve(struct crdt_writer *w, size_t text_len, size_t structs);
+
 /* Writes `s` from its unit `offset` on (0 <= offset < len, or 0): with an offset the origin becomes
  * the unit before. A cut inside of a surrogate pair gives U+FFFD, as in Yjs. For an implied parent
  * the caller guarantees an origin or a right origin. */

@@ -89,10 +89,75 @@ struct crdt_diff_run {
     int64_t diff;
 };
 
-void crdt_byte_run_write(struct crdt_byte_run *run, uint8_t value);
-void crdt_uint_run_write(struct crdt_uint_run *run, uint64_t value);
-void crdt_diff_run_write(struct crdt_diff_run *run, uint64_t value);
+/* What one write to a column can append at most. A writer makes room for it beforehand, for many
+ * writes at once. */
+#define CRDT_RUN_BYTES 24u
 
-/* Closes the last run; nothing may be written after. Byte columns need no closing. */
-void crdt_uint_run_finish(struct crdt_uint_run *run);
-void crdt_diff_run_finish(struct crdt_diff_run *run);
+/* Closes a run: the last one, or before another begins. Byte columns need no closing. */
+static inline void crdt_uint_run_finish(struct crdt_uint_run *run)
+{
+    uint8_t *p = run->out.data + run->out.len;
+
+    if (run->count == 0)
+        return;
+    p = lib0_put_int(p, run->value, run->count > 1);
+    if (run->count > 1)
+        p = lib0_put_uint(p, run->count - 2);
+    run->out.len = (size_t)(p - run->out.data);
+}
+
+static inline void crdt_diff_run_finish(struct crdt_diff_run *run)
+{
+    uint8_t *p = run->out.data + run->out.len;
+    bool is_run = run->count > 1;
+    int64_t encoded = run->diff * 2 + is_run;
+
+    if (run->count == 0)
+        return;
+    p = lib0_put_int(p, (uint64_t)(encoded < 0 ? -encoded : encoded), encoded < 0);
+    if (run->count > 1)
+        p = lib0_put_uint(p, run->count - 2);
+    run->out.len = (size_t)(p - run->out.data);
+}
+
+static inline void crdt_byte_run_write(struct crdt_byte_run *run, uint8_t value)
+{
+    uint8_t *p = run->out.data + run->out.len;
+
+    if (run->count > 0 && run->value == value) {
+        run->count++;
+        return;
+    }
+    if (run->count > 0)
+        p = lib0_put_uint(p, run->count - 1);
+    *p++ = value;
+    run->out.len = (size_t)(p - run->out.data);
+    run->value = value;
+    run->count = 1;
+}
+
+static inline void crdt_uint_run_write(struct crdt_uint_run *run, uint64_t value)
+{
+    /* The first zero continues the run that lib0's encoder starts in: the bytes are the same. */
+    if (run->value == value) {
+        run->count++;
+        return;
+    }
+    crdt_uint_run_finish(run);
+    run->value = value;
+    run->count = 1;
+}
+
+static inline void crdt_diff_run_write(struct crdt_diff_run *run, uint64_t value)
+{
+    int64_t diff = (int64_t)value - run->value;
+
+    run->value = (int64_t)value;
+    if (run->diff == diff) {
+        run->count++;
+        return;
+    }
+    crdt_diff_run_finish(run);
+    run->diff = diff;
+    run->count = 1;
+}

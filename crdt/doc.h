@@ -270,6 +270,16 @@ void store_done(struct crdt_doc *doc);
 
 /* The item that holds `clock`, which is below the client's state. */
 uint32_t item_find(struct crdt_doc *doc, uint32_t client, uint32_t clock);
+/* How many items a client has. */
+static inline uint64_t client_item_count(const struct crdt_doc *doc, uint32_t client)
+{
+    const struct client *c = &doc->clients[client];
+    uint64_t count = 0;
+
+    for (uint32_t i = 0; i < c->chunk_count; i++)
+        count += c->chunks[i].chunk->count;
+    return count;
+}
 /* Appends items[item] to its client's index and advances the state. */
 void item_register(struct crdt_doc *doc, uint32_t item);
 /* The client's last item, or NIL. */
@@ -319,7 +329,15 @@ static inline uint32_t item_visible_len(const struct item *item)
 
 /* Is `right` the continuation of `left`, so that Yjs would hold both as one struct? The clocks
  * follow each other. */
-bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right);
+bool item_continues_fully(const struct crdt_doc *doc, uint32_t left, uint32_t right);
+static inline bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    const struct item *l = &doc->items[left], *r = &doc->items[right];
+
+    /* One branch, most often not taken. */
+    return ((l->ref == r->ref) & ((l->right == right) | (r->ref == CRDT_REF_GC))) &&
+           item_continues_fully(doc, left, right);
+}
 
 /* Walks the items of a client in clock order. */
 struct item_walk {

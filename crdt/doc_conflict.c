@@ -19,7 +19,8 @@
  *     has the origin of the inserted one, or one left of that: such an item would have kept s from
  *     being reached before. Or it ended at its right origin: only a right origin whose own origin
  *     was passed may lie between L and s (no honest replica makes such a pair). Then all landmarks
- *     are forgotten, as they are when items go.
+ *     are forgotten, as they are when items go, and when an item is inserted elsewhere than right
+ *     of its origin.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -42,30 +42,123 @@ int crdt_doc_state_vector(const struct crdt_doc *doc, struct crdt_buf *out)
 
 /* ---- structs ---- */
 
+struct span {
+    uint32_t clock;
+    uint32_t len;
+};
+
+/* The deletes of a client. */
+struct deleted {
+    uint32_t first; /* in encoder->ranges */
+    uint32_t count;
+    bool is_listed;
+};
+
 struct encoder {
     const struct crdt_doc *doc;
     struct crdt_writer *writer;
     const uint32_t *sorted;
-    uint32_t *from;        /* by client: the first clock to write; NIL: none */
-    struct crdt_buf bytes; /* the content of a run that does not lie in one piece */
+    uint32_t *from;          /* by client: the first clock to write; NIL: none */
+    struct crdt_buf bytes;   /* the content of a run that does not lie in one piece */
+    struct deleted *deleted; /* by client */
+    struct span *ranges;
+    uint32_t count;
+    uint32_t cap;
 };
+
+/* ---- deletes ---- */
+
+static void begin_deleted(struct encoder *e, uint32_t client)
+{
+    e->deleted[client] = (struct deleted){.first = e->count, .is_listed = true};
+}
+
+/* Takes an item into the deletes of its client, which was begun last. */
+static inline int list_item(struct encoder *e, const struct item *item)
+{
+    struct deleted *deleted = &e->deleted[item->client];
+    struct span *last = deleted->count > 0 ? &e->ranges[e->count - 1] : NULL;
+
+    if (!item_is_deleted(item) || item->len == 0)
+        return 0;
+    if (last && last->clock + last->len == item->clock) {
+        last->len += item->len;
+        return 0;
+    }
+    if (array_reserve(&e->ranges, &e->cap, e->count + (uint64_t)1, sizeof(*e->ranges)) < 0)
+        return -ENOMEM;
+    e->ranges[e->count++] = (struct span){item->clock, item->len};
+    deleted->count++;
+    return 0;
+}
+
+static int list_deleted(struct encoder *e, uint32_t client)
+{
+    struct item_walk walk;
+    uint32_t index;
+    int r = 0;
+
+    begin_deleted(e, client);
+    item_walk_start(e->doc, &walk, client, 0);
+    while (r == 0 && (index = item_walk_next(&walk)) != NIL)
+        r = list_item(e, &e->doc->items[index]);
+    return r;
+}
 
 static struct crdt_id make_id(const struct crdt_doc *doc, uint32_t client, uint32_t clock)
 {
     return (struct crdt_id){doc->clients[client].id, clock};
 }
 
-/* An item as it is written, but for the rest of its run. */
-static void describe(const struct crdt_doc *doc, const struct item *item, struct crdt_struct *s)
+static void describe_parent(const struct crdt_doc *doc, const struct item *item,
+                            struct crdt_struct *s)
 {
-    *s = (struct crdt_struct){
-        .id = make_id(doc, item->client, item->clock),
-        .len = item->len,
-        .info = item->ref,
-        .parent = CRDT_PARENT_IMPLIED,
-        .content.bytes = item_bytes(doc, item),
-        .content.value_is_any = item->flags & ITEM_VALUE_IS_ANY,
+    const struct type *parent = &doc->types[item_type(doc, item)];
+
+    if (parent->item == NIL) {
+        s->parent = CRDT_PARENT_ROOT;
+        s->parent_name = name_slice(doc, parent->name);
+    } else {
+        const struct item *holder = &doc->items[parent->item];
+
+        s->parent = CRDT_PARENT_ITEM;
+        s->parent_id = make_id(doc, holder->client, holder->clock);
+    }
+    if (item->flags & ITEM_IS_KEYED)
+        s->parent_sub = name_slice(doc, doc->entries[item->place].key);
+}
+
+static void describe_content(const struct crdt_doc *doc, const struct item *item,
+                             struct crdt_content *content)
+{
+    *content = (struct crdt_content){
+        .bytes = item_bytes(doc, item),
+        .value_is_any = item->flags & ITEM_VALUE_IS_ANY,
     };
+    if (item->ref == CRDT_REF_FORMAT || item->ref == CRDT_REF_DOC)
+        content->key = name_slice(doc, item_name(doc, item));
+    if (item->ref == CRDT_REF_TYPE) {
+        const struct type *type = &doc->types[item->content];
+
+        content->type_ref = type->type_ref;
+        if (type->name != NIL)
+            content->key = name_slice(doc, type->name);
+    }
+}
+
+/* An item as it is written, but for the rest of its run. What a struct of its kind does not have is
+ * left as it was. */
+static inline void describe(const struct crdt_doc *doc, const struct item *item,
+                            struct crdt_struct *s)
+{
+    s->id = make_id(doc, item->client, item->clock);
+    s->len = item->len;
+    s->info = item->ref;
+    s->parent = CRDT_PARENT_IMPLIED;
+    if (item->ref == CRDT_REF_STRING || item->ref == CRDT_REF_DELETED)
+        s->content.bytes = (struct crdt_slice){doc->text + item->content, item->content_len};
+    else
+        describe_content(doc, item, &s->content);
     if (item->ref == CRDT_REF_GC)
         return;
     if (item->flags & ITEM_IS_KEYED)
@@ -78,30 +171,8 @@ static void describe(const struct crdt_doc *doc, const struct item *item, struct
         s->info |= CRDT_INFO_RIGHT_ORIGIN;
         s->right_origin = make_id(doc, item->right_client, item->right_clock);
     }
-    if (!(s->info & (CRDT_INFO_ORIGIN | CRDT_INFO_RIGHT_ORIGIN))) {
-        const struct type *parent = &doc->types[item_type(doc, item)];
-
-        if (parent->item == NIL) {
-            s->parent = CRDT_PARENT_ROOT;
-            s->parent_name = name_slice(doc, parent->name);
-        } else {
-            const struct item *holder = &doc->items[parent->item];
-
-            s->parent = CRDT_PARENT_ITEM;
-            s->parent_id = make_id(doc, holder->client, holder->clock);
-        }
-        if (item->flags & ITEM_IS_KEYED)
-            s->parent_sub = name_slice(doc, doc->entries[item->place].key);
-    }
-    if (item->ref == CRDT_REF_FORMAT || item->ref == CRDT_REF_DOC)
-        s->content.key = name_slice(doc, item_name(doc, item));
-    if (item->ref == CRDT_REF_TYPE) {
-        const struct type *type = &doc->types[item->content];
-
-        s->content.type_ref = type->type_ref;
-        if (type->name != NIL)
-            s->content.key = name_slice(doc, type->name);
-    }
+    if (item->origin_client == NIL && item->right_client == NIL)
+        describe_parent(doc, item, s);
 }
 
 /* Adds the content of the next item of a run. */
@@ -125,33 +196,24 @@ static int append_content(struct encoder *e, struct crdt_struct *s, const struct
     return e->bytes.error;
 }
 
-static uint64_t count_runs(const struct crdt_doc *doc, uint32_t client, uint32_t clock)
-{
-    struct item_walk walk;
-    uint64_t runs = 0;
-    uint32_t item, last = NIL;
-
-    item_walk_start(doc, &walk, client, clock);
-    while ((item = item_walk_next(&walk)) != NIL) {
-        runs += last == NIL || !item_continues(doc, last, item);
-        last = item;
-    }
-    return runs;
-}
-
+/* From clock 0 on, the deletes are listed on the way. */
 static int write_client(struct encoder *e, uint32_t client, uint32_t clock)
 {
     const struct crdt_doc *doc = e->doc;
+    struct crdt_struct s = {0};
     struct item_walk walk;
-    struct crdt_struct s;
     uint32_t offset, last, item;
     int r = 0;
 
-    crdt_writer_client(e->writer, doc->clients[client].id, count_runs(doc, client, clock), clock);
+    crdt_writer_begin(e->writer, doc->clients[client].id, client_item_count(doc, client), clock);
     item_walk_start(doc, &walk, client, clock);
     last = item_walk_next(&walk);
     describe(doc, &doc->items[last], &s);
     offset = clock - doc->items[last].clock;
+    if (clock == 0) {
+        begin_deleted(e, client);
+        r = list_item(e, &doc->items[last]);
+    }
     while ((item = item_walk_next(&walk)) != NIL && r == 0) {
         if (item_continues(doc, last, item)) {
             r = append_content(e, &s, &doc->items[item]);
@@ -161,9 +223,12 @@ static int write_client(struct encoder *e, uint32_t client, uint32_t clock)
             e->bytes.len = 0;
             describe(doc, &doc->items[item], &s);
         }
+        if (clock == 0 && r == 0)
+            r = list_item(e, &doc->items[item]);
         last = item;
     }
     crdt_writer_struct(e->writer, &s, offset);
+    crdt_writer_end(e->writer);
     e->bytes.len = 0;
     return r;
 }
@@ -183,54 +248,31 @@ static int write_structs(struct encoder *e)
     return r;
 }
 
-/* ---- deletes ---- */
-
-/* The next range of deleted clocks: false at the end. */
-static bool next_deleted(const struct crdt_doc *doc, struct item_walk *walk, uint32_t *ret_clock,
-                         uint32_t *ret_len)
-{
-    uint32_t index, len = 0;
-
-    while ((index = item_walk_next(walk)) != NIL) {
-        const struct item *item = &doc->items[index];
-
-        if (item_is_deleted(item)) {
-            if (len == 0)
-                *ret_clock = item->clock;
-            len += item->len;
-        } else if (len > 0) {
-            break;
-        }
-    }
-    *ret_len = len;
-    return len > 0;
-}
-
-static void write_deletes(struct encoder *e, uint32_t *ranges)
+static int write_deletes(struct encoder *e)
 {
     const struct crdt_doc *doc = e->doc;
-    struct item_walk walk;
-    uint32_t clock, len;
     uint64_t clients = 0;
+    int r = 0;
 
-    for (uint32_t i = 0; i < doc->client_count; i++) {
-        ranges[i] = 0;
-        item_walk_start(doc, &walk, i, 0);
-        while (next_deleted(doc, &walk, &clock, &len))
-            ranges[i]++;
-        clients += ranges[i] > 0;
+    for (uint32_t i = 0; i < doc->client_count && r == 0; i++) {
+        if (!e->deleted[i].is_listed)
+            r = list_deleted(e, i);
+        clients += e->deleted[i].count > 0;
     }
+    if (r < 0)
+        return r;
     crdt_writer_deletes(e->writer, clients);
     for (uint32_t i = 0; i < doc->client_count; i++) {
-        uint32_t client = e->sorted[i];
+        const struct deleted *deleted = &e->deleted[e->sorted[i]];
+        const struct span *range = e->ranges + deleted->first;
 
-        if (ranges[client] == 0)
+        if (deleted->count == 0)
             continue;
-        crdt_writer_delete_client(e->writer, doc->clients[client].id, ranges[client]);
-        item_walk_start(doc, &walk, client, 0);
-        while (next_deleted(doc, &walk, &clock, &len))
-            crdt_writer_delete(e->writer, clock, len);
+        crdt_writer_delete_client(e->writer, doc->clients[e->sorted[i]].id, deleted->count);
+        for (uint32_t n = 0; n < deleted->count; n++, range++)
+            crdt_writer_delete(e->writer, range->clock, range->len);
     }
+    return 0;
 }
 
 /* ---- updates ---- */
@@ -269,19 +311,27 @@ static int encode_state(const struct crdt_doc *doc, enum crdt_format format, con
     int r = -ENOMEM;
 
     e.from = calloc((size_t)doc->client_count + 1, sizeof(*e.from));
-    if (e.sorted && e.from)
+    e.deleted = calloc((size_t)doc->client_count + 1, sizeof(*e.deleted));
+    if (e.sorted && e.from && e.deleted)
         r = read_state_vector(&e, sv, sv_len);
     if (r == 0) {
         e.writer = crdt_writer_new(format, &doc->limits);
-        r = e.writer ? write_structs(&e) : -ENOMEM;
+        r = e.writer ? 0 : -ENOMEM;
     }
     if (r == 0) {
-        write_deletes(&e, e.from);
-        r = crdt_writer_finish(e.writer, out);
+        if (sv_len == 0)
+            crdt_writer_reserve(e.writer, doc->text_len, doc->item_count);
+        r = write_structs(&e);
     }
+    if (r == 0)
+        r = write_deletes(&e);
+    if (r == 0)
+        r = crdt_writer_finish(e.writer, out);
     crdt_writer_free(e.writer);
     crdt_buf_done(&e.bytes);
     free(e.from);
+    free(e.deleted);
+    free(e.ranges);
     return r;
 }
 

@@ -130,6 +130,10 @@ static bool find_place(struct crdt_doc *doc, const struct batch *batch, const st
         place->right = find_right(doc, item, place->left);
     if (is_gc(doc, place->left) || is_gc(doc, place->right))
         return false;
+    /* A right origin at or before the origin has split that: it does not end with `left` any more.
+     * Nobody who is honest does this, and conflict_resolve() does not reckon with it. */
+    if (place->left != NIL && item_end(&doc->items[place->left]) != item->origin_clock + 1)
+        landmarks_forget(doc);
     if (record->parent != CRDT_PARENT_IMPLIED)
         return find_parent(doc, batch, record, place);
     neighbour = &doc->items[place->left != NIL ? place->left : place->right];

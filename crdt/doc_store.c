@@ -574,7 +574,7 @@ uint32_t item_clean_start(struct crdt_doc *doc, uint32_t client, uint32_t clock)
     return item;
 }
 
-bool item_continues(const struct crdt_doc *doc, uint32_t left, uint32_t right)
+bool item_continues_fully(const struct crdt_doc *doc, uint32_t left, uint32_t right)
 {
     const struct item *l = &doc->items[left], *r = &doc->items[right];
 

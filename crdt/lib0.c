@@ -139,15 +139,6 @@ int lib0_grow(struct crdt_buf *buf, size_t len)
     return 0;
 }
 
-void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative)
-{
-    uint64_t more = magnitude >> 6;
-    lib0_write_u8(buf,
-                  (uint8_t)((more ? 0x80 : 0) | (is_negative ? 0x40 : 0) | (magnitude & 0x3f)));
-    if (more)
-        lib0_write_uint(buf, more);
-}
-
 void lib0_write_slice(struct crdt_buf *buf, const void *data, size_t len)
 {
     lib0_write_uint(buf, len);

@@ -134,7 +134,25 @@ static inline void lib0_write_bytes(struct crdt_buf *buf, const void *data, size
     buf->len += len;
 }
 
-void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative);
+/* The same of a number with a sign, which takes 11 bytes at most. */
+static inline uint8_t *lib0_put_int(uint8_t *p, uint64_t magnitude, bool is_negative)
+{
+    uint8_t first = (uint8_t)((is_negative ? 0x40 : 0) | (magnitude & 0x3f));
+
+    if (magnitude >> 6 == 0) {
+        *p++ = first;
+        return p;
+    }
+    *p++ = first | 0x80;
+    return lib0_put_uint(p, magnitude >> 6);
+}
+
+static inline void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative)
+{
+    if (lib0_reserve(buf, 11) == 0)
+        buf->len = (size_t)(lib0_put_int(buf->data + buf->len, magnitude, is_negative) - buf->data);
+}
+
 void lib0_write_slice(struct crdt_buf *buf, const void *data, size_t len); /* length first */
 
 /* Is it UTF-8 as a fatal TextDecoder takes it (no surrogates, no overlong forms, <= U+10FFFF)? */
