@@ -145,8 +145,9 @@ void crdt_writer_begin(struct crdt_writer *w, uint64_t client, uint64_t max_stru
                        uint64_t clock);
 void crdt_writer_end(struct crdt_writer *w);
 
-/* Makes room for so many structs with so many bytes of text, if it can. */
-void crdt_writer_reserve(struct crdt_writer *w, size_t text_len, size_t structs);
+/* Makes room, if it can, for so many structs. Their texts lie in `texts`, which is readable as a
+ * whole until the writer has finished. */
+void crdt_writer_reserve(struct crdt_writer *w, struct crdt_slice texts, size_t structs);
 
 /* Writes `s` from its unit `offset` on (0 <= offset < len, or 0): with an offset the origin becomes
  * the unit before. A cut inside of a surrogate pair gives U+FFFD, as in Yjs. For an implied parent

@@ -4,7 +4,7 @@
  * Everything lies in dense arrays and is addressed by 32-bit indices, so that growing moves it
  * without a pointer to mend, and so that an insertion costs no allocation of its own:
  *
- *   items    insertions, in order of arrival; a GC struct is an item without a parent
+ *   items    insertions, in any order; a GC struct is an item without a parent
  *   types    shared types; a root has no item, a nested one the item that holds it
  *   entries  map keys: (type, key) to the chain of items which were its values; roots are the
  *            entries of the type NIL
@@ -15,7 +15,7 @@
  * An update is applied in four steps: decode (doc_batch.c), plan which structs can be integrated in
  * which order (doc_plan.c), reserve all memory that can be needed (doc_reserve.c), commit
  * (doc_integrate.c, doc_delete.c). Only the first three can fail, and they do not touch what can be
- * seen of the document.
+ * seen of the document. Into an empty document an update may be streamed instead (doc_stream.c).
  */
 #pragma once
 
@@ -231,7 +231,7 @@ uint32_t root_find(const struct crdt_doc *doc, struct crdt_slice name);
 /* The root, made if there was none; room was reserved. */
 uint32_t root_get(struct crdt_doc *doc, struct crdt_slice name);
 
-/* ---- doc_store.c ---- */
+/* ---- doc_clients.c ---- */
 
 /* NIL when unknown. Remembers the last hit. */
 uint32_t client_find(struct crdt_doc *doc, uint64_t id);
@@ -242,6 +242,9 @@ void clients_truncate(struct crdt_doc *doc, uint32_t count);
 /* The clients in descending order of their ids; valid until one is added. NULL: out of memory. The
  * order is a cache, which is why a const document gives it. */
 const uint32_t *clients_sorted(const struct crdt_doc *doc);
+
+/* ---- doc_store.c ---- */
+
 /* Makes room in a client's index for its `appends` and `inserts`, and sets them to 0. Chunks of
  * full size are left to chunks_reserve(): `*chunks` grows by how many of them may be needed. */
 CRDT_WARN_UNUSED int client_reserve(struct crdt_doc *doc, uint32_t client, uint64_t *chunks);
@@ -266,6 +269,20 @@ static inline uint32_t item_new(struct crdt_doc *doc)
     return item;
 }
 
+/* Takes back an item that nothing refers to any more. */
+static inline void item_free(struct crdt_doc *doc, uint32_t item)
+{
+    if (item + 1 == doc->item_count) {
+        doc->item_count--;
+        return;
+    }
+    doc->items[item] =
+        (struct item){.right = doc->free_item, .ref = CRDT_REF_GC, .flags = ITEM_IS_DELETED};
+    doc->free_item = item;
+    doc->free_item_count++;
+}
+
+void client_done(struct client *c);
 void store_done(struct crdt_doc *doc);
 
 /* The item that holds `clock`, which is below the client's state. */

@@ -218,10 +218,11 @@ static uint32_t hash_key(const struct crdt_doc *doc, const struct sibling_key *k
 
 static struct landmark_list *find_list(const struct crdt_doc *doc, const struct sibling_key *key)
 {
-    uint32_t hash = hash_key(doc, key), pos = hash, list;
+    uint32_t hash, pos, list;
 
     if (!doc->landmarks)
         return NULL;
+    hash = pos = hash_key(doc, key);
     while ((list = table_probe(&doc->landmarks->table, hash, &pos)) != NIL)
         if (!memcmp(&doc->landmarks->lists[list].key, key, sizeof(*key)))
             return &doc->landmarks->lists[list];

@@ -320,7 +320,8 @@ static int encode_state(const struct crdt_doc *doc, enum crdt_format format, con
     }
     if (r == 0) {
         if (sv_len == 0)
-            crdt_writer_reserve(e.writer, doc->text_len, doc->item_count);
+            crdt_writer_reserve(e.writer, (struct crdt_slice){doc->text, doc->text_cap},
+                                doc->item_count);
         r = write_structs(&e);
     }
     if (r == 0)

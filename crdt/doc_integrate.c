@@ -288,23 +288,23 @@ static void replace_value(struct crdt_doc *doc, uint32_t index)
     items_join(doc, item->client, item->clock, item_end(item));
 }
 
-static void add_item(struct crdt_doc *doc, struct item *item, struct place *place,
+/* Takes in the new item `index`, whose neighbours are found. */
+static void add_item(struct crdt_doc *doc, uint32_t index, const struct place *place,
                      const struct batch *batch, const struct record *record, uint32_t offset)
 {
-    uint32_t index, type;
+    struct item *item = &doc->items[index];
+    uint32_t type;
 
-    item->place = place->at;
-    item->flags = place->is_keyed ? ITEM_IS_KEYED : 0;
     if (item->ref != CRDT_REF_TYPE) {
         store_content(doc, item, batch, record, offset);
-        if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place))
+        if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place)) {
+            item_free(doc, index);
             return;
-    }
-    index = item_new(doc);
-    if (item->ref == CRDT_REF_TYPE)
+        }
+    } else {
         make_type(doc, item, index, batch, record);
+    }
     link_item(doc, item, index, place);
-    doc->items[index] = *item;
     item_register(doc, index);
     if (doc->loading)
         *loading_slot(doc->loading, item->client, item_end(item)) = index;
@@ -320,21 +320,22 @@ static void add_item(struct crdt_doc *doc, struct item *item, struct place *plac
 }
 
 /* Where the parent is gone, only the clocks are kept. */
-static void add_gc(struct crdt_doc *doc, uint32_t client, uint32_t clock, uint32_t len)
+static void add_gc(struct crdt_doc *doc, uint32_t index)
 {
-    struct client *c = &doc->clients[client];
-    uint32_t index, last = client_last_item(c);
+    struct item *item = &doc->items[index];
+    struct client *client = &doc->clients[item->client];
+    uint32_t last = client_last_item(client);
 
     if (is_gc(doc, last)) {
-        doc->items[last].len += len;
-        c->state += len;
+        doc->items[last].len += item->len;
+        client->state += item->len;
+        item_free(doc, index);
         return;
     }
-    index = item_new(doc);
-    doc->items[index] = (struct item){
-        .client = client,
-        .clock = clock,
-        .len = len,
+    *item = (struct item){
+        .client = item->client,
+        .clock = item->clock,
+        .len = item->len,
         .left = NIL,
         .right = NIL,
         .origin_client = NIL,
@@ -351,38 +352,43 @@ void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct
     uint32_t client = batch->clients[record->client].client;
     uint32_t state = doc->clients[client].state, offset = state - record->clock;
     struct place place = {NIL, NIL, NIL, false};
-    struct item item = {
+    uint32_t index = item_new(doc);
+    struct item *item = &doc->items[index]; /* made where it stays: nothing grows from here on */
+    bool has_place;
+
+    *item = (struct item){
         .client = client,
         .clock = state,
         .len = record->len - offset,
+        .left = NIL,
+        .right = NIL,
         .origin_client = NIL,
         .origin_clock = record->origin_clock,
         .right_client = NIL,
         .right_clock = record->right_clock,
+        .place = NIL,
         .ref = (uint8_t)record_ref(record),
     };
-    bool has_place;
-
     if (record->origin_client != NIL)
-        item.origin_client = batch->clients[record->origin_client].client;
+        item->origin_client = batch->clients[record->origin_client].client;
     if (record->right_client != NIL)
-        item.right_client = batch->clients[record->right_client].client;
-    has_place = item.ref != CRDT_REF_GC && find_place(doc, batch, record, &item, &place);
+        item->right_client = batch->clients[record->right_client].client;
+    has_place = item->ref != CRDT_REF_GC && find_place(doc, batch, record, item, &place);
     if (has_place && offset > 0) {
         /* Its first part is here already, and is the left neighbour of the rest. */
-        item.origin_client = client;
-        item.origin_clock = state - 1;
+        item->origin_client = client;
+        item->origin_clock = state - 1;
         place.left = item_clean_end(doc, client, state - 1);
         has_place = !is_gc(doc, place.left);
     }
     if (!has_place) {
-        add_gc(doc, client, state, item.len);
+        add_gc(doc, index);
         return;
     }
-    item.place = place.at;
-    item.flags = place.is_keyed ? ITEM_IS_KEYED : 0;
+    item->place = place.at;
+    item->flags = place.is_keyed ? ITEM_IS_KEYED : 0;
     if (place.left != NIL ? doc->items[place.left].right != place.right
                           : place.right == NIL || doc->items[place.right].left != NIL)
-        place.left = conflict_resolve(doc, &item, place.left, place.right);
-    add_item(doc, &item, &place, batch, record, offset);
+        place.left = conflict_resolve(doc, item, place.left, place.right);
+    add_item(doc, index, &place, batch, record, offset);
 }

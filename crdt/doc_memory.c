@@ -31,12 +31,10 @@ int array_grow(void *array, uint32_t *cap, uint64_t count, size_t size)
     return 0;
 }
 
-void array_shed(void *array, uint32_t *cap, size_t size)
+void array_free(void *array, uint32_t *cap)
 {
     void *old, *none = NULL;
 
-    if (*cap * size <= KEPT_BYTES)
-        return;
     memcpy(&old, array, sizeof(old));
     free(old);
     memcpy(array, &none, sizeof(none));
@@ -237,13 +235,6 @@ const struct range *range_list_first(const struct range_list *list, uint64_t cli
     if (count < list->count && list->ranges[count].client == client)
         return &list->ranges[count];
     return NULL;
-}
-
-void range_list_reset(struct range_list *list)
-{
-    if (list->cap * sizeof(*list->ranges) > KEPT_BYTES)
-        range_list_done(list);
-    list->count = 0;
 }
 
 void range_list_done(struct range_list *list)

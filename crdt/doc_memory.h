@@ -24,8 +24,14 @@ CRDT_WARN_UNUSED static inline int array_reserve(void *array, uint32_t *cap, uin
     return count <= *cap ? 0 : array_grow(array, cap, count, size);
 }
 
+void array_free(void *array, uint32_t *cap);
+
 /* Frees an array of more than KEPT_BYTES. */
-void array_shed(void *array, uint32_t *cap, size_t size);
+static inline void array_shed(void *array, uint32_t *cap, size_t size)
+{
+    if (*cap * size > KEPT_BYTES)
+        array_free(array, cap);
+}
 
 /* Gives back the room of an array beyond `count` elements and some to spare, if it is much. */
 void array_trim(void *array, uint32_t *cap, uint32_t count, size_t size);
@@ -101,9 +107,14 @@ const struct range *range_list_first(const struct range_list *list, uint64_t cli
 CRDT_WARN_UNUSED int range_list_reserve(struct range_list *list, size_t more);
 /* Adds all of `other`; both are normalised. */
 void range_list_join(struct range_list *list, const struct range_list *other);
-/* Empties a list, and frees it if it is large. */
-void range_list_reset(struct range_list *list);
 void range_list_done(struct range_list *list);
+/* Empties a list, and frees it if it is large. */
+static inline void range_list_reset(struct range_list *list)
+{
+    if (list->cap * sizeof(*list->ranges) > KEPT_BYTES)
+        range_list_done(list);
+    list->count = 0;
+}
 
 /* Writes (normalised) ranges as the deletes of an update. */
 void range_list_write(const struct range_list *list, struct crdt_writer *writer);

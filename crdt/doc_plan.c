@@ -248,11 +248,12 @@ static int retry_pending(struct crdt_doc *doc, struct plan *plan)
 {
     int r = pending_merge(&doc->pending, &plan->rest, &doc->limits, &plan->retry);
 
-    if (r == 0)
-        r = batch_decode(doc, &plan->retried, CRDT_V2, plan->retry.data, plan->retry.len);
     if (r < 0)
         return r;
     plan->has_retried = true;
+    r = batch_decode(doc, &plan->retried, CRDT_V2, plan->retry.data, plan->retry.len);
+    if (r < 0)
+        return r;
     plan->drop_updates = doc->pending.update_count;
     plan->rest.len = 0;
     plan->missing.count = 0;
@@ -367,7 +368,10 @@ static void buf_reset(struct crdt_buf *buf)
 void plan_end(struct crdt_doc *doc, struct plan *plan, bool is_committed)
 {
     settle_clients(doc, &plan->incoming);
-    settle_clients(doc, &plan->retried);
+    if (plan->has_retried) {
+        settle_clients(doc, &plan->retried);
+        batch_reset(&plan->retried);
+    }
     for (uint32_t i = 0; i < plan->delete_count; i++)
         doc->clients[plan->deletes[i].client].inserts = 0;
     if (!is_committed)
@@ -375,7 +379,6 @@ void plan_end(struct crdt_doc *doc, struct plan *plan, bool is_committed)
     chunks_trim(doc);
     loading_end(doc);
     batch_reset(&plan->incoming);
-    batch_reset(&plan->retried);
     buf_reset(&plan->retry);
     buf_reset(&plan->rest);
     array_shed(&plan->steps, &plan->step_cap, sizeof(*plan->steps));

@@ -5,17 +5,28 @@
 #include "any.h"
 #include "doc_read.h"
 
+#define SHORT_TEXT 32u
+
 int read_text(struct reading *reading, uint32_t type)
 {
     const struct crdt_doc *doc = reading->doc;
-    int r = lib0_reserve(reading->out, doc->types[type].len);
+    struct crdt_buf *out = reading->out;
+    int r = lib0_reserve(out, doc->types[type].len + SHORT_TEXT);
 
     for (uint32_t i = doc->types[type].start; i != NIL && r == 0; i = doc->items[i].right) {
         const struct item *item = &doc->items[i];
+        uint32_t len = item->content_len;
 
-        if (item->ref == CRDT_REF_STRING) {
-            lib0_write_bytes(reading->out, doc->text + item->content, item->content_len);
-            r = reading->out->error;
+        if (item->ref != CRDT_REF_STRING)
+            continue;
+        /* Most are short, and cost less to copy if their length does not matter. */
+        if (len <= SHORT_TEXT && out->cap - out->len >= SHORT_TEXT &&
+            doc->text_cap - item->content >= SHORT_TEXT) {
+            memcpy(out->data + out->len, doc->text + item->content, SHORT_TEXT);
+            out->len += len;
+        } else {
+            lib0_write_bytes(out, doc->text + item->content, len);
+            r = out->error;
         }
     }
     return r;

@@ -5,6 +5,7 @@
 
 #include "any.h"
 #include "doc_read.h"
+#include "lower.h"
 
 /* A unit of an item's content as String() gives it. */
 static int read_unit_string(struct reading *reading, const struct item *item, uint32_t unit)
@@ -90,35 +91,6 @@ static int read_attributes(struct reading *reading, uint32_t type)
     return r;
 }
 
-/* Lower case of the letters that node names are made of: ASCII, and the two-byte letters of Latin
- * (Latin-1), Greek and Cyrillic. */
-static void write_lower(struct crdt_buf *out, struct crdt_slice name)
-{
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t byte = name.data[i];
-        uint32_t point, lower;
-
-        if (byte < 0x80) {
-            lib0_write_u8(out, byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + 0x20) : byte);
-            continue;
-        }
-        if (byte < 0xc0 || byte >= 0xe0 || i + 1 == name.len) {
-            lib0_write_u8(out, byte);
-            continue;
-        }
-        point = (byte & 0x1fu) << 6 | (name.data[++i] & 0x3fu);
-        lower = point;
-        if ((point >= 0xc0 && point <= 0xde && point != 0xd7) ||
-            (point >= 0x391 && point <= 0x3ab && point != 0x3a2) ||
-            (point >= 0x410 && point <= 0x42f))
-            lower = point + 0x20;
-        else if (point >= 0x400 && point <= 0x40f)
-            lower = point + 0x50;
-        lib0_write_u8(out, (uint8_t)(0xc0 | lower >> 6));
-        lib0_write_u8(out, (uint8_t)(0x80 | (lower & 0x3f)));
-    }
-}
-
 int read_xml_element(struct reading *reading, uint32_t type)
 {
     struct crdt_slice name = {NULL, 0};
@@ -127,13 +99,13 @@ int read_xml_element(struct reading *reading, uint32_t type)
     if (reading->doc->types[type].name != NIL)
         name = name_slice(reading->doc, reading->doc->types[type].name);
     lib0_write_u8(reading->out, '<');
-    write_lower(reading->out, name);
+    crdt_write_lower(reading->out, name);
     r = read_attributes(reading, type);
     lib0_write_u8(reading->out, '>');
     if (r == 0)
         r = read_xml(reading, type);
     write_text(reading->out, "</");
-    write_lower(reading->out, name);
+    crdt_write_lower(reading->out, name);
     lib0_write_u8(reading->out, '>');
     return r;
 }

@@ -1,7 +1,8 @@
 /*
- * The commit of a plan allocates nothing. What it can need at most follows from the plan: an item
- * for each struct, and two for each split that a struct's neighbours or the ends of a delete can
- * cause (the second one only if there are surrogate pairs to cut).
+ * The commit of a plan cannot fail: it allocates nothing but caches, which it can do without, and
+ * chunks, which stand by. What it can need at most follows from the plan: an item for each struct,
+ * and two for each split that a struct's neighbours or the ends of a delete can cause (the second
+ * one only if there are surrogate pairs to cut).
  */
 #include "doc_plan.h"
 
@@ -209,13 +210,13 @@ static int reserve_demand(struct crdt_doc *doc, const struct demand *demand)
     if (r == 0)
         r = array_reserve(&doc->types, &doc->type_cap, doc->type_count + demand->types,
                           sizeof(*doc->types));
-    if (r == 0)
+    if (r == 0 && demand->entries > 0)
         r = entries_reserve(doc, demand->entries);
-    if (r == 0)
+    if (r == 0 && demand->names > 0)
         r = names_reserve(doc, demand->names, demand->name_bytes);
     if (r == 0)
         r = reserve_text(doc, demand->text);
-    if (r == 0)
+    if (r == 0 && demand->payload > 0)
         r = reserve_payload(doc, demand->payload);
     return r;
 }
@@ -250,9 +251,10 @@ int record_reserve(struct crdt_doc *doc, const struct batch *batch, const struct
 int delete_reserve(struct crdt_doc *doc, uint32_t client)
 {
     uint32_t splits = doc->has_wide_text ? 4 : 2;
+    int r = items_reserve(doc, splits);
 
     doc->clients[client].inserts += splits;
-    return items_reserve(doc, splits) ? -ENOMEM : reserve_client(doc, client);
+    return r ? r : reserve_client(doc, client);
 }
 
 int plan_reserve(struct crdt_doc *doc, struct plan *plan)

@@ -90,6 +90,24 @@ struct crdt_slice lib0_read_string(struct lib0_reader *r)
     return lib0_read_measured_string(r, &units);
 }
 
+/* Texts of up to so many bytes, which most are, are looked at without a branch that depends on
+ * their length. */
+#define SHORT_TEXT 32u
+
+/* `text` has at most SHORT_TEXT bytes, and so many may be read. */
+static bool is_short_ascii(struct crdt_slice text)
+{
+    uint64_t high = 0;
+
+    for (size_t at = 0; at < SHORT_TEXT; at += 8) {
+        size_t left = text.len > at ? text.len - at : 0;
+        uint64_t mask = left >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * left) - 1;
+
+        high |= load_le64(text.data + at) & mask;
+    }
+    return (high & HIGH_BITS) == 0;
+}
+
 struct crdt_slice lib0_read_measured_string(struct lib0_reader *r, uint64_t *ret_units)
 {
     size_t len = lib0_read_uint(r);
@@ -97,11 +115,9 @@ struct crdt_slice lib0_read_measured_string(struct lib0_reader *r, uint64_t *ret
     *ret_units = 0;
     if (!s.data)
         return (struct crdt_slice){0};
-    /* Most are a few letters. */
-    if (len < 8 && lib0_remaining(r) >= 8) {
+    if (len <= SHORT_TEXT && lib0_remaining(r) >= SHORT_TEXT && is_short_ascii(s)) {
         *ret_units = len;
-        if (!(load_le64(s.data) & HIGH_BITS & ((UINT64_C(1) << 8 * len) - 1)))
-            return s;
+        return s;
     }
     if (!lib0_utf8_measure(s.data, s.len, ret_units)) {
         lib0_fail(r);

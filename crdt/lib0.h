@@ -137,14 +137,14 @@ static inline void lib0_write_bytes(struct crdt_buf *buf, const void *data, size
 /* The same of a number with a sign, which takes 11 bytes at most. */
 static inline uint8_t *lib0_put_int(uint8_t *p, uint64_t magnitude, bool is_negative)
 {
-    uint8_t first = (uint8_t)((is_negative ? 0x40 : 0) | (magnitude & 0x3f));
+    bool is_long = magnitude >> 6 != 0;
 
-    if (magnitude >> 6 == 0) {
-        *p++ = first;
-        return p;
-    }
-    *p++ = first | 0x80;
-    return lib0_put_uint(p, magnitude >> 6);
+    p[0] = (uint8_t)((is_long ? 0x80 : 0) | (is_negative ? 0x40 : 0) | (magnitude & 0x3f));
+    if (magnitude >> 13 != 0)
+        return lib0_put_uint(p + 1, magnitude >> 6);
+    /* One byte or two is hard to predict, and not worth a branch. */
+    p[1] = (uint8_t)(magnitude >> 6);
+    return p + 1 + is_long;
 }
 
 static inline void lib0_write_int(struct crdt_buf *buf, uint64_t magnitude, bool is_negative)

@@ -14,6 +14,7 @@
 
 /* What a struct of v1 takes beside its content, more or less. */
 #define TYPICAL_STRUCT_BYTES 24u
+#define SHORT_TEXT           32u
 /* A result of this size is not copied if the buffer to append to is empty. */
 #define HANDED_OVER_BYTES 4096u
 
@@ -52,6 +53,7 @@ struct crdt_writer {
     enum crdt_format format;
     int error;
     struct runs runs;
+    struct crdt_slice texts; /* see crdt_writer_reserve() */
     struct client_bytes last_client;
     uint64_t delete_clock;
     uint64_t structs; /* of the client group, so far */
@@ -407,6 +409,18 @@ static inline bool is_plain(const struct crdt_struct *s, uint64_t offset)
            s->info & (CRDT_INFO_ORIGIN | CRDT_INFO_RIGHT_ORIGIN);
 }
 
+/* A text at `p`, which has room for that and SHORT_TEXT bytes. Most texts are short, and cost less
+ * to copy if their length does not matter. */
+static inline uint8_t *put_text(const struct crdt_writer *w, uint8_t *p, struct crdt_slice text)
+{
+    uintptr_t at = (uintptr_t)text.data - (uintptr_t)w->texts.data;
+    if (text.len <= SHORT_TEXT && w->texts.len >= SHORT_TEXT && at <= w->texts.len - SHORT_TEXT)
+        memcpy(p, text.data, SHORT_TEXT);
+    else if (text.len > 0)
+        memcpy(p, text.data, text.len);
+    return p + text.len;
+}
+
 /* At `p`, which has room for 26 bytes. */
 static inline uint8_t *put_id(struct crdt_writer *w, uint8_t *p, struct crdt_id id)
 {
@@ -423,7 +437,7 @@ static void write_plain_v1(struct crdt_writer *w, const struct crdt_struct *s)
 {
     struct crdt_slice text = s->content.bytes;
     bool is_text = crdt_struct_ref(s) == CRDT_REF_STRING;
-    if (lib0_reserve(&w->rest, 2 * 26 + 11 + (is_text ? text.len : 0)) < 0)
+    if (lib0_reserve(&w->rest, 2 * 26 + 11 + SHORT_TEXT + (is_text ? text.len : 0)) < 0)
         return;
     uint8_t *p = w->rest.data + w->rest.len;
     *p++ = s->info;
@@ -432,8 +446,8 @@ static void write_plain_v1(struct crdt_writer *w, const struct crdt_struct *s)
     if (s->info & CRDT_INFO_RIGHT_ORIGIN)
         p = put_id(w, p, s->right_origin);
     p = lib0_put_uint(p, is_text ? text.len : s->len);
-    if (is_text && text.len > 0)
-        p = mempcpy(p, text.data, text.len);
+    if (is_text)
+        p = put_text(w, p, text);
     w->rest.len = (size_t)(p - w->rest.data);
 }
 
@@ -448,7 +462,10 @@ static void write_plain_v2(struct crdt_writer *w, const struct crdt_struct *s)
         crdt_uint_run_write(&w->runs.len, s->len);
     } else {
         crdt_uint_run_write(&w->runs.text_lens, s->len);
-        lib0_write_bytes(&w->runs.text, s->content.bytes.data, s->content.bytes.len);
+        if (lib0_reserve(&w->runs.text, s->content.bytes.len + SHORT_TEXT) < 0)
+            return;
+        uint8_t *p = w->runs.text.data + w->runs.text.len;
+        w->runs.text.len = (size_t)(put_text(w, p, s->content.bytes) - w->runs.text.data);
     }
 }
 
@@ -525,12 +542,13 @@ void crdt_writer_end(struct crdt_writer *w)
     (void)lib0_put_uint(count, w->structs);
 }
 
-void crdt_writer_reserve(struct crdt_writer *w, size_t text_len, size_t structs)
+void crdt_writer_reserve(struct crdt_writer *w, struct crdt_slice texts, size_t structs)
 {
+    w->texts = texts;
     if (w->format == CRDT_V2)
-        (void)lib0_reserve(&w->runs.text, text_len);
+        (void)lib0_reserve(&w->runs.text, texts.len);
     else
-        (void)lib0_reserve(&w->rest, text_len + structs * TYPICAL_STRUCT_BYTES);
+        (void)lib0_reserve(&w->rest, texts.len + structs * TYPICAL_STRUCT_BYTES);
 }
 
 /* ---- groups that the writer counts ---- */
