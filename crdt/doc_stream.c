@@ -87,9 +87,8 @@ int stream_record(struct crdt_doc *doc, struct batch *batch)
 
     if (!is_simple(doc, batch, record))
         r = record_examine(doc, batch, record, &verdict, &missing);
-    if (r < 0)
-        return r;
-    if (verdict == VERDICT_AHEAD || verdict == VERDICT_WAIT) {
+    /* A bad one, too, is left to the plan: what is malformed behind it comes first. */
+    if (r < 0 || verdict == VERDICT_AHEAD || verdict == VERDICT_WAIT) {
         batch->count++;
         group->first = group->next = batch->count - 1;
         group->count = 1;
