@@ -60,6 +60,12 @@ CRDT_WARN_UNUSED int read_unit_any(const struct crdt_doc *doc, const struct item
 CRDT_WARN_UNUSED int any_to_string(struct crdt_slice any, uint32_t nesting, struct crdt_buf *out);
 /* Is this name what `object[name] = value` does not make a member of? */
 bool name_is_proto(const struct crdt_doc *doc, uint32_t name);
+/* Does a key have a value that a reader sees: one that is there, and a name that makes a member? */
+static inline bool entry_is_read(const struct crdt_doc *doc, const struct entry *entry)
+{
+    return entry->tail != NIL && !item_is_deleted(&doc->items[entry->tail]) &&
+           doc->items[entry->tail].len > 0 && !name_is_proto(doc, entry->key);
+}
 /* Puts names into the order of an object's members: array indices first. `names` are elements of
  * `size` bytes that begin with the name. -ENOMEM. */
 CRDT_WARN_UNUSED int order_members(const struct crdt_doc *doc, void *names, size_t count,

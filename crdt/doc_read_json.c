@@ -182,8 +182,7 @@ static int list_members(const struct crdt_doc *doc, uint32_t type, struct member
     for (uint32_t e = doc->types[type].first_entry; e != NIL; e = doc->entries[e].next) {
         const struct entry *entry = &doc->entries[e];
 
-        if (entry->tail != NIL && !item_is_deleted(&doc->items[entry->tail]) &&
-            doc->items[entry->tail].len > 0 && !name_is_proto(doc, entry->key))
+        if (entry_is_read(doc, entry))
             members[count++] = (struct member){entry->key, entry->tail};
     }
     r = order_members(doc, members, count, sizeof(*members));

@@ -73,8 +73,7 @@ static int read_attributes(struct reading *reading, uint32_t type)
     for (uint32_t e = doc->types[type].first_entry; e != NIL; e = doc->entries[e].next) {
         const struct entry *entry = &doc->entries[e];
 
-        if (entry->tail != NIL && !item_is_deleted(&doc->items[entry->tail]) &&
-            doc->items[entry->tail].len > 0 && !name_is_proto(doc, entry->key))
+        if (entry_is_read(doc, entry))
             list[count++] = (struct attribute){name_slice(doc, entry->key), entry->tail};
     }
     qsort(list, count, sizeof(*list), compare_attributes);
