@@ -304,3 +304,8 @@ char *config_rooms_dir(const struct config *config)
 {
     return xasprintf("%s/rooms", config->run);
 }
+
+char *config_metrics_dir(const struct config *config)
+{
+    return xasprintf("%s/metrics", config->run);
+}

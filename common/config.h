@@ -47,3 +47,4 @@ WARN_UNUSED int config_make_run(const struct config *config);
 char *config_roomd_socket(const struct config *config);
 char *config_snapshotd_socket(const struct config *config);
 char *config_rooms_dir(const struct config *config);
+char *config_metrics_dir(const struct config *config);

@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/notify.h"
 #include "gateway/conn.h"
 #include "gateway/listener.h"
@@ -24,6 +25,7 @@ struct gateway {
     struct pages *pages;
     struct room_links *links;
     struct conns *conns;
+    char *metrics_dir;
     struct listener *listener;
     struct routes routes;
     struct event *on_stopping;
@@ -120,7 +122,13 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         return r;
     }
     g->links = room_links_new(loop, roomd, on_ready, g);
-    g->routes = (struct routes){.pages = g->pages, .links = g->links};
+    metrics_start(config, "gateway");
+    g->metrics_dir = config_metrics_dir(config);
+    g->routes = (struct routes){
+        .pages = g->pages,
+        .links = g->links,
+        .metrics_dir = g->metrics_dir,
+    };
     g->conns = conns_new(loop, message_max, routes_handle, &g->routes);
     g->on_stopping = event_new(loop_base(loop), -1, EV_PERSIST, on_stopping, g);
     if (!g->on_stopping)
@@ -142,5 +150,6 @@ void gateway_free(struct gateway *g)
         room_links_free(g->links);
     listener_free(g->listener);
     pages_free(g->pages);
+    free(g->metrics_dir);
     free(g);
 }

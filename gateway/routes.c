@@ -1,6 +1,8 @@
 #include "gateway/routes.h"
 
 #include "common/buffer.h"
+#include "common/loop.h"
+#include "common/metrics.h"
 #include "common/names.h"
 #include "gateway/session.h"
 #include "proto/refusal.h"
@@ -50,8 +52,26 @@ static void answer_health(const struct routes *r, struct conn *c, const struct h
     answer_text(c, req, 200, "Cache-Control: no-store\r\n", "ok");
 }
 
+static void answer_metrics(const struct routes *r, struct conn *c, const struct http_request *req)
+{
+    struct buffer text = {0};
+
+    metrics_print(r->metrics_dir, wall_now_ms(), &text);
+    struct blob *content = blob_copy(buffer_slice(&text));
+    struct http_answer answer = {
+        .status = 200,
+        .type = METRICS_TYPE,
+        .extra = "Cache-Control: no-store\r\n",
+        .length = content->len,
+    };
+    conn_answer(c, req, &answer, content);
+    blob_unref(content);
+    buffer_done(&text);
+}
+
 static const struct route routes[] = {
     {.prefix = "/healthz", .answer = answer_health},
+    {.prefix = "/metrics", .answer = answer_metrics},
     {.prefix = "/yjs/", .suffix = "", .dialect = &dialect_yjs},
     {.prefix = "/rooms/", .suffix = "/ws", .dialect = &dialect_json},
 };

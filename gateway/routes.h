@@ -8,6 +8,7 @@
 struct routes {
     const struct pages *pages;
     struct room_links *links;
+    const char *metrics_dir;
 };
 
 /* A conn_request_fn; `ctx` is a struct routes. */

@@ -1,6 +1,7 @@
 #include "roomd/spawn.h"
 
 #include "common/ipc.h"
+#include "common/metrics.h"
 #include "roomd/room.h"
 
 #include <errno.h>
@@ -70,6 +71,7 @@ static _Noreturn void run_child(const struct spawn *spawn, pid_t parent, int con
                              .log_level = spawn->log_level};
 
     log_init("room", spawn->log_level);
+    metrics_leave();
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) /* it died before the line above */
         _exit(ROOM_EXIT_FAILED);

@@ -1,5 +1,6 @@
 #include "roomd/supervisor.h"
 
+#include "common/metrics.h"
 #include "common/notify.h"
 #include "roomd/supervisor_internal.h"
 
@@ -143,6 +144,7 @@ int supervisor_run(const struct config *config)
         return status;
     }
     raise_fd_limit();
+    metrics_start(config, "roomd");
     start(&s);
     r = leftovers_scan(&s);
     if (r == 0)

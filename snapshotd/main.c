@@ -2,6 +2,7 @@
 #include "common/config.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/metrics.h"
 #include "common/notify.h"
 #include "snapshotd/control.h"
 #include "snapshotd/persist.h"
@@ -44,6 +45,7 @@ static int run(struct config *config)
 
     if (r < 0)
         log_fatal("%s cannot be used: %s", config->run, strerror(-r));
+    metrics_start(config, "snapshotd");
     r = persist_new(loop, config, open_store, config, &persist);
     if (r < 0)
         log_fatal("the store in %s cannot be opened: %s", config->data, store_strerror(r));
