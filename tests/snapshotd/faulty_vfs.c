@@ -7,11 +7,13 @@
 struct faulty_file {
     sqlite3_file base;
     sqlite3_file *real;
+    const char *path; /* NULL: a temporary one */
 };
 
 static sqlite3_vfs *real_vfs;
 static int countdown;
 static bool has_failed;
+static vfs_observer_fn observer;
 
 void faulty_vfs_fail_at(int n)
 {
@@ -32,6 +34,24 @@ static bool fails_now(void)
     return true;
 }
 
+void faulty_vfs_observe(vfs_observer_fn fn)
+{
+    observer = fn;
+}
+
+/* Tells the observer of a change, if it succeeded; returns its result. */
+static int tell(int code, const struct vfs_change *change)
+{
+    if (code == SQLITE_OK && change->path && observer)
+        observer(change);
+    return code;
+}
+
+static const char *path_of(sqlite3_file *file)
+{
+    return ((struct faulty_file *)file)->path;
+}
+
 static sqlite3_file *real_of(sqlite3_file *file)
 {
     return ((struct faulty_file *)file)->real;
@@ -44,21 +64,9 @@ static sqlite3_file *real_of(sqlite3_file *file)
         sqlite3_file *real = real_of(file);                                                        \
         return real->pMethods->name args;                                                          \
     }
-/* The same for one that may fail. */
-#define PASS_OR_FAIL(name, error, params, args)                                                    \
-    static int faulty_##name params                                                                \
-    {                                                                                              \
-        sqlite3_file *real = real_of(file);                                                        \
-        return fails_now() ? (error) : real->pMethods->name args;                                  \
-    }
 
 PASS(xClose, (sqlite3_file * file), (real))
 PASS(xRead, (sqlite3_file * file, void *p, int n, sqlite3_int64 at), (real, p, n, at))
-PASS_OR_FAIL(xWrite, SQLITE_IOERR_WRITE,
-             (sqlite3_file * file, const void *p, int n, sqlite3_int64 at), (real, p, n, at))
-PASS_OR_FAIL(xTruncate, SQLITE_IOERR_TRUNCATE, (sqlite3_file * file, sqlite3_int64 size),
-             (real, size))
-PASS_OR_FAIL(xSync, SQLITE_IOERR_FSYNC, (sqlite3_file * file, int flags), (real, flags))
 PASS(xFileSize, (sqlite3_file * file, sqlite3_int64 *size), (real, size))
 PASS(xLock, (sqlite3_file * file, int kind), (real, kind))
 PASS(xUnlock, (sqlite3_file * file, int kind), (real, kind))
@@ -75,6 +83,32 @@ static void faulty_xShmBarrier(sqlite3_file *file)
 {
     sqlite3_file *real = real_of(file);
     real->pMethods->xShmBarrier(real);
+}
+
+static int faulty_xWrite(sqlite3_file *file, const void *data, int len, sqlite3_int64 at)
+{
+    struct vfs_change change = {VFS_WRITE, path_of(file), data, (size_t)len, at};
+    sqlite3_file *real = real_of(file);
+
+    return fails_now() ? SQLITE_IOERR_WRITE
+                       : tell(real->pMethods->xWrite(real, data, len, at), &change);
+}
+
+static int faulty_xTruncate(sqlite3_file *file, sqlite3_int64 size)
+{
+    struct vfs_change change = {.kind = VFS_TRUNCATE, .path = path_of(file), .offset = size};
+    sqlite3_file *real = real_of(file);
+
+    return fails_now() ? SQLITE_IOERR_TRUNCATE
+                       : tell(real->pMethods->xTruncate(real, size), &change);
+}
+
+static int faulty_xSync(sqlite3_file *file, int flags)
+{
+    struct vfs_change change = {.kind = VFS_SYNC, .path = path_of(file)};
+    sqlite3_file *real = real_of(file);
+
+    return fails_now() ? SQLITE_IOERR_FSYNC : tell(real->pMethods->xSync(real, flags), &change);
 }
 
 static const sqlite3_io_methods methods = {
@@ -104,11 +138,20 @@ static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file
 
     (void)vfs;
     f->base.pMethods = NULL;
+    f->path = name;
     f->real = (sqlite3_file *)(f + 1);
     int code = real_vfs->xOpen(real_vfs, name, f->real, flags, ret_flags);
     if (code == SQLITE_OK)
         f->base.pMethods = &methods;
     return code;
+}
+
+static int remove_file(sqlite3_vfs *vfs, const char *name, int sync_dir)
+{
+    struct vfs_change change = {.kind = VFS_REMOVE, .path = name};
+
+    (void)vfs;
+    return tell(real_vfs->xDelete(real_vfs, name, sync_dir), &change);
 }
 
 void faulty_vfs_install(void)
@@ -120,5 +163,6 @@ void faulty_vfs_install(void)
     vfs.zName = "faulty";
     vfs.szOsFile = (int)sizeof(struct faulty_file) + real_vfs->szOsFile;
     vfs.xOpen = open_file;
+    vfs.xDelete = remove_file;
     (void)sqlite3_vfs_register(&vfs, 1);
 }
