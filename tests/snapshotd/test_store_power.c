@@ -16,7 +16,7 @@
 #include <time.h>
 
 #define ROOMS   3
-#define APPENDS 90
+#define APPENDS 200
 #define FILES   4
 #define SECTOR  512
 #define LARGE                                                                                      \
