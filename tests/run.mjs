@@ -134,6 +134,7 @@ const SUITES = {
         label: 'integration-asan',
       }),
   },
+  torture: { list: () => nodeTests('torture', { env: { CONCORD_BUILD: 'build' } }) },
   browser: { list: () => nodeTests('browser', { env: { CONCORD_BUILD: 'build' } }) },
 };
 

@@ -1,0 +1,116 @@
+/*
+ * Kill anything. Clients write, and again and again a process chosen at random is killed or stopped
+ * for a while. In the end every acknowledged edit is in what a client gets that joins afresh, and
+ * again when only the store is left.
+ */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { kill } from '../lib/processes.mjs';
+import { startServer } from '../lib/server.mjs';
+import { converged, joinYjs } from '../lib/yjs-client.mjs';
+import { Author, lostMarks } from './author.mjs';
+import { seed, seeded, untilOver } from './rounds.mjs';
+
+const ROOMS = 16;
+const ROUNDS = 50;
+const PAUSE_MAX_MS = 150;
+const STOPPED_MAX_MS = 600;
+/* A room that crashes five times in a minute is quarantined: that is another test's business. */
+const ROOM_KILLS = 3;
+const MINUTE_MS = 60000;
+
+/* Real y-websocket clients in one of the rooms; they heal what they can, so they show that clients
+ * come back and agree, and not that nothing is lost. */
+const joinTypists = async (t, server, room) => {
+  const clients = await Promise.all([joinYjs(t, server, room), joinYjs(t, server, room)]);
+  let count = 0;
+  const timer = setInterval(() => {
+    const { doc } = clients[count % clients.length];
+    doc.getText('body').insert(0, `«${count}»`);
+    count += 1;
+  }, 20);
+  t.after(() => clearInterval(timer));
+  return {
+    docs: clients.map(({ doc }) => doc),
+    room,
+    stop: () => clearInterval(timer),
+    marks: () => Array.from({ length: count }, (_, i) => `«${i}»`),
+  };
+};
+
+const DAEMONS = ['gateway', 'roomd', 'snapshotd'];
+
+/* A process of one of the rooms that were not killed too often, or null. */
+const chooseRoom = async (server, kills, { pick }) => {
+  const recent = (room) => kills.filter((k) => k.room === room && Date.now() - k.at < MINUTE_MS);
+  const rooms = await server.rooms();
+  const found = pick(rooms.filter(({ room, pid }) => pid > 0 && recent(room).length < ROOM_KILLS));
+  return found ? { name: 'room', pid: found.pid, room: found.room } : null;
+};
+
+/* null while it is not up again. */
+const chooseDaemon = (server, { pick }) => {
+  const name = pick(DAEMONS);
+  const found = server.processes().find(({ program }) => program === `concord-${name}`);
+  return found ? { name, pid: found.pid } : null;
+};
+
+/* Hits a process; returns whether it was killed, and not only stopped for a while or not there. */
+const hit = async (server, kills, dice, tally) => {
+  const victim = await (dice.random() < 0.4
+    ? chooseRoom(server, kills, dice)
+    : chooseDaemon(server, dice));
+  const isKilled = dice.random() < 0.75;
+  if (!victim) return false;
+  const what = `${victim.name} ${isKilled ? 'killed' : 'stopped'}`;
+  tally[what] = (tally[what] ?? 0) + 1;
+  if (isKilled) {
+    kills.push({ room: victim.room, at: Date.now() });
+    kill(victim.pid);
+  } else {
+    kill(victim.pid, 'SIGSTOP');
+    await sleep(dice.random() * STOPPED_MAX_MS);
+    kill(victim.pid, 'SIGCONT');
+  }
+  return isKilled;
+};
+
+const startAuthors = (server) =>
+  Array.from({ length: ROOMS }, (_, i) => new Author(server, `room ${i}`, `author${i}`));
+
+const killAnything = async (t, server) => {
+  const dice = seeded(seed);
+  const authors = startAuthors(server);
+  const typists = await joinTypists(t, server, 'typists');
+  const goesOn = untilOver(ROUNDS);
+  const kills = [];
+  const tally = {};
+
+  while (goesOn()) {
+    while (!(await hit(server, kills, dice, tally))) await sleep(5);
+    await sleep(dice.random() * PAUSE_MAX_MS);
+  }
+  typists.stop();
+  await Promise.all(authors.map((author) => author.stop()));
+  await converged(typists.docs);
+
+  const acked = authors.reduce((sum, author) => sum + author.acked.length, 0);
+  t.diagnostic(`seed ${seed}: ${JSON.stringify(tally)}, ${acked} edits acknowledged`);
+  assert.ok(authors.every((author) => author.acked.length > 0), 'every author was acknowledged');
+  assert.deepEqual(await lostMarks(server, authors), [], 'in what a new client gets');
+
+  await server.killAll();
+  server.wipeRun();
+  await server.start();
+  assert.deepEqual(await lostMarks(server, authors), [], 'in the store');
+  const late = await joinYjs(t, server, typists.room);
+  const text = late.doc.getText('body').toString();
+  assert.deepEqual(typists.marks().filter((mark) => !text.includes(mark)), []);
+};
+
+describe('kill anything', () => {
+  test('nothing that was acknowledged is lost', async (t) => {
+    await killAnything(t, await startServer(t));
+  });
+});
