@@ -100,6 +100,28 @@ function oneplace (clients, isAscending) {
   return updates
 }
 
+function varUint (n) {
+  const bytes = []
+  for (; n >= 128; n = Math.floor(n / 128)) bytes.push(n % 128 + 128)
+  return [...bytes, n]
+}
+
+// A text, and insertions by as many clients behind its first character. Each knows more of the text
+// than the one before, so that each is compared with all that lies between: quadratic.
+function acrossText (clients) {
+  const writer = 2 ** 31
+  const text = new Y.Doc()
+  text.clientID = writer
+  text.getText('text').insert(0, 'a'.repeat(clients + 1))
+  const bytes = varUint(clients)
+  for (let i = clients; i > 0; i--) {
+    bytes.push(1, ...varUint(i), 0, 0xc4, ...varUint(writer), 0, ...varUint(writer), ...varUint(i), 1, 120)
+  }
+  return [Buffer.from(Y.encodeStateAsUpdate(text)), Buffer.from([...bytes, 0])]
+}
+
+const RUN_BOMB = Buffer.from('00010000000001000100010200001602000001fdffffffff7f0000', 'hex')
+
 const edits = recordedEdits()
 const { doc: traceDoc, updates: traceUpdates } = replay(edits)
 const file = name => (existsSync(join(data, name)) ? readFileSync(join(data, name)) : null)
@@ -132,7 +154,10 @@ const cases = [
   [`trace as ${edits.length} local edits`, 'edit', 3, input('edit', editParts(edits)), ['yjs'], '20 yjs'],
   ...[1000, 4000, 16000].flatMap(n => [true, false].map(up =>
     [`${n} clients at one place, ids ${up ? 'ascending' : 'descending'}`, 'apply-v1', 5,
-      input(`n${n}${up}`, oneplace(n, up)), n > 4000 ? [] : ['yjs', 'yrs'], 'n log n']))
+      input(`n${n}${up}`, oneplace(n, up)), n > 4000 ? [] : ['yjs', 'yrs'], 'n log n'])),
+  ['2000 insertions across a text', 'apply-v1', 5, input('across', acrossText(2000)), ['yjs', 'yrs'], ''],
+  ['32000 insertions across a text, refused for their steps', 'refuse-v1', 5, input('steps', acrossText(32000)), [], ''],
+  ['an endless run in 27 bytes, refused', 'refuse-v2', 50, input('bomb', [RUN_BOMB]), [], '1 ms']
 ]
 
 function buildYrs () {
@@ -197,12 +222,16 @@ try {
       console.log(`| ${title} | ${ours?.failed ?? '-'} | | | | ${goal} | |`)
       continue
     }
-    const cells = all.map(peer => cell(ours, peers.includes(peer) ? run(peer, work, Math.min(runs, 15), path) : null))
+    const theirs = all.map(peer => peers.includes(peer) ? run(peer, work, Math.min(runs, 15), path) : null)
+    const cells = theirs.map(result => cell(ours, result))
     const speed = bytes ? ` (${(bytes / 1e3 / ours.ms).toFixed(0)} MB/s)` : ''
-    console.log(`| ${title} | ${ours.ms.toFixed(2)}${speed} | ${cells.join(' | ')} | ${goal} | ${countInstructions(work, path)} |`)
+    console.log(`| ${title} | ${ours.ms.toFixed(ours.ms < 0.01 ? 4 : 2)}${speed} | ${cells.join(' | ')} | ${goal} | ${countInstructions(work, path)} |`)
     if (title.startsWith('b4 apply')) {
-      console.log(`| memory of b4: ${(ours.memory / 1e6).toFixed(2)} MB, ${((ours.memory - ours.bytes) / ours.structs).toFixed(0)} ` +
-        'bytes a struct beside its text | | | | | 64 | |')
+      const perStruct = ((ours.memory - ours.bytes) / ours.structs).toFixed(0)
+      const yjs = theirs[all.indexOf('yjs')]?.memory
+      const beside = yjs ? `${(yjs / 1e6).toFixed(2)} MB (${(yjs / ours.memory).toFixed(1)}×)` : '-'
+      console.log(`| memory of b4 held, ${perStruct} bytes a struct beside its text | ${(ours.memory / 1e6).toFixed(2)} MB | ` +
+        `${beside} | - | - | 4 yjs; at most 64 bytes | |`)
     }
   }
 } finally {

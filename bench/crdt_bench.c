@@ -10,6 +10,7 @@
 #include "crdt/crdt.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,6 +147,32 @@ static void work_diff(const struct input *in, struct result *result)
     note(result, started, &out);
 }
 
+/* Applies the last part, which must be refused, to the document of those before (format 1). */
+static void refuse(const struct input *in, enum crdt_format format, struct result *result)
+{
+    const struct crdt_slice last = in->parts[in->count - 1];
+    struct input before = {.parts = in->parts, .count = in->count - 1};
+    struct crdt_doc *doc = doc_of(&before, CRDT_V1);
+    struct crdt_buf out = {0};
+    uint64_t started = now_ns();
+    int r = crdt_doc_apply(doc, format, last.data, last.len, NULL);
+
+    note(result, started, &out);
+    if (r >= 0)
+        must(-EINVAL, "to be refused");
+    crdt_doc_free(doc);
+}
+
+static void work_refuse_v1(const struct input *in, struct result *result)
+{
+    refuse(in, CRDT_V1, result);
+}
+
+static void work_refuse_v2(const struct input *in, struct result *result)
+{
+    refuse(in, CRDT_V2, result);
+}
+
 static uint32_t read_u32(const uint8_t *p)
 {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -166,9 +193,10 @@ static void work_edit(const struct input *in, struct result *result)
         size_t len = in->parts[i].len - 8;
         update.len = 0;
         if (deleted > 0)
-            must(crdt_text_delete(doc, "text", 4, position, deleted, &update), "delete");
+            must(crdt_text_delete(doc, crdt_root("text", 4), position, deleted, &update), "delete");
         if (len > 0)
-            must(crdt_text_insert(doc, 1, "text", 4, position, (const char *)p + 8, len, &update),
+            must(crdt_text_insert(doc, 1, crdt_root("text", 4), position, (const char *)p + 8, len,
+                                  NULL, &update),
                  "insert");
     }
     must(crdt_doc_read(doc, CRDT_KIND_TEXT, "text", 4, &text), "read");
@@ -183,7 +211,8 @@ static const struct {
 } works[] = {
     {"apply-v1", work_apply_v1},   {"apply-v2", work_apply_v2}, {"encode-v1", work_encode_v1},
     {"encode-v2", work_encode_v2}, {"merge", work_merge},       {"state-vector", work_state_vector},
-    {"diff", work_diff},           {"edit", work_edit},
+    {"diff", work_diff},           {"edit", work_edit},         {"refuse-v1", work_refuse_v1},
+    {"refuse-v2", work_refuse_v2},
 };
 
 static void read_input(const char *path, struct input *in)

@@ -75,6 +75,28 @@ int crdt_any_skip(struct lib0_reader *r, uint32_t nesting)
     return skip_value(r, bounded(nesting));
 }
 
+/* ---- numbers ---- */
+
+double crdt_any_read_float(struct lib0_reader *r, size_t size)
+{
+    const uint8_t *data = lib0_read_bytes(r, size);
+    double value = 0;
+    if (data && size == sizeof(float)) {
+        uint32_t bits;
+        float narrow;
+        memcpy(&bits, data, sizeof(bits));
+        bits = be32toh(bits);
+        memcpy(&narrow, &bits, sizeof(narrow));
+        value = (double)narrow;
+    } else if (data) {
+        uint64_t bits;
+        memcpy(&bits, data, sizeof(bits));
+        bits = be64toh(bits);
+        memcpy(&value, &bits, sizeof(value));
+    }
+    return value;
+}
+
 /* ---- printing ---- */
 
 struct printer {
@@ -93,24 +115,9 @@ static void print_text(struct crdt_buf *out, const char *text)
 
 static void print_float(struct printer *p, size_t size)
 {
-    const uint8_t *data = lib0_read_bytes(p->in, size);
-    if (!data)
-        return;
-    double value;
-    if (size == sizeof(uint32_t)) {
-        uint32_t bits;
-        float narrow;
-        memcpy(&bits, data, sizeof(bits));
-        bits = be32toh(bits);
-        memcpy(&narrow, &bits, sizeof(narrow));
-        value = (double)narrow;
-    } else {
-        uint64_t bits;
-        memcpy(&bits, data, sizeof(bits));
-        bits = be64toh(bits);
-        memcpy(&value, &bits, sizeof(value));
-    }
-    crdt_json_write_number(p->out, value);
+    double value = crdt_any_read_float(p->in, size);
+    if (!p->in->has_failed)
+        crdt_json_write_number(p->out, value);
 }
 
 static void print_int(struct printer *p)

@@ -30,6 +30,9 @@ enum crdt_any_tag {
 /* Reads over one value and checks it completely. */
 CRDT_WARN_UNUSED int crdt_any_skip(struct lib0_reader *r, uint32_t nesting);
 
+/* Reads a float of `size` bytes, 4 or 8. */
+double crdt_any_read_float(struct lib0_reader *r, size_t size);
+
 /* Reads one value and appends it as JSON.stringify prints it; for `undefined` nothing is appended.
  * A BigInt, which JSON.stringify refuses, gives its digits. -ENOMEM as well. On failure `out` may
  * have grown. */

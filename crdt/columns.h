@@ -70,68 +70,79 @@ static inline uint64_t crdt_diff_column_read(struct crdt_diff_column *c)
 
 /* ---- writing ---- */
 
+/* The bytes of a column, written at `end`. What one write can append at most is CRDT_RUN_BYTES; a
+ * writer makes room for it beforehand, for many writes at once. */
+struct crdt_column_out {
+    struct crdt_buf buf; /* its `len` is not kept up: see crdt_column_len() */
+    uint8_t *end;
+};
+
+#define CRDT_RUN_BYTES 24u
+
 struct crdt_byte_run {
-    struct crdt_buf out;
+    struct crdt_column_out out;
     uint64_t count;
     uint8_t value;
 };
 
 struct crdt_uint_run {
-    struct crdt_buf out;
+    struct crdt_column_out out;
     uint64_t count;
     uint64_t value;
 };
 
 struct crdt_diff_run {
-    struct crdt_buf out;
+    struct crdt_column_out out;
     uint64_t count;
     int64_t value;
     int64_t diff;
 };
 
-/* What one write to a column can append at most. A writer makes room for it beforehand, for many
- * writes at once. */
-#define CRDT_RUN_BYTES 24u
+static inline size_t crdt_column_len(const struct crdt_column_out *out)
+{
+    return out->end ? (size_t)(out->end - out->buf.data) : 0;
+}
+
+/* 0 or -ENOMEM. */
+CRDT_WARN_UNUSED static inline int crdt_column_reserve(struct crdt_column_out *out, size_t bytes)
+{
+    out->buf.len = crdt_column_len(out);
+    int r = lib0_reserve(&out->buf, bytes);
+    out->end = out->buf.data + out->buf.len;
+    return r;
+}
 
 /* Closes a run: the last one, or before another begins. Byte columns need no closing. */
 static inline void crdt_uint_run_finish(struct crdt_uint_run *run)
 {
-    uint8_t *p = run->out.data + run->out.len;
-
     if (run->count == 0)
         return;
-    p = lib0_put_int(p, run->value, run->count > 1);
+    run->out.end = lib0_put_int(run->out.end, run->value, run->count > 1);
     if (run->count > 1)
-        p = lib0_put_uint(p, run->count - 2);
-    run->out.len = (size_t)(p - run->out.data);
+        run->out.end = lib0_put_uint(run->out.end, run->count - 2);
 }
 
 static inline void crdt_diff_run_finish(struct crdt_diff_run *run)
 {
-    uint8_t *p = run->out.data + run->out.len;
-    bool is_run = run->count > 1;
-    int64_t encoded = run->diff * 2 + is_run;
+    int64_t encoded = run->diff * 2 + (run->count > 1);
 
     if (run->count == 0)
         return;
-    p = lib0_put_int(p, (uint64_t)(encoded < 0 ? -encoded : encoded), encoded < 0);
+    run->out.end =
+        lib0_put_int(run->out.end, (uint64_t)(encoded < 0 ? -encoded : encoded), encoded < 0);
     if (run->count > 1)
-        p = lib0_put_uint(p, run->count - 2);
-    run->out.len = (size_t)(p - run->out.data);
+        run->out.end = lib0_put_uint(run->out.end, run->count - 2);
 }
 
 static inline void crdt_byte_run_write(struct crdt_byte_run *run, uint8_t value)
 {
-    uint8_t *p = run->out.data + run->out.len;
-
     if (run->count > 0 && run->value == value) {
         run->count++;
         return;
     }
     if (run->count > 0)
-        p = lib0_put_uint(p, run->count - 1);
-    *p++ = value;
-    run->out.len = (size_t)(p - run->out.data);
+        run->out.end = lib0_put_uint(run->out.end, run->count - 1);
+    *run->out.end++ = value;
     run->value = value;
     run->count = 1;
 }

@@ -36,6 +36,12 @@ struct crdt_buf {
 
 void crdt_buf_done(struct crdt_buf *buf);
 
+/* Borrowed bytes. */
+struct crdt_slice {
+    const uint8_t *data;
+    size_t len;
+};
+
 /* Wire format of an update. State vectors are the same in both. */
 enum crdt_format {
     CRDT_V1 = 1,
@@ -43,11 +49,18 @@ enum crdt_format {
 };
 
 /* Bounds on what one call may cost. A zero field means its default. Clocks and lengths above
- * 2^32 - 1 and client ids above 2^53 - 1 are always refused. */
+ * 2^32 - 1 and client ids above 2^53 - 1 are always refused.
+ *
+ * A step of integration is an item that an insertion is compared with, because both were made at
+ * the same place by replicas that did not know of each other's. Documents that people wrote take
+ * less than one a struct, whole; made up ones take their number of structs, each. The default is
+ * reached in about a tenth of a second. */
 struct crdt_limits {
-    uint32_t structs;     /* per update; default CRDT_DEFAULT_STRUCTS */
+    uint32_t structs;     /* per update, and of those that wait in a document; default
+                             CRDT_DEFAULT_STRUCTS */
     uint32_t clients;     /* per update, state vector or delete set; default CRDT_DEFAULT_CLIENTS */
     uint32_t nesting;     /* of `any`, JSON and shared types; default CRDT_DEFAULT_NESTING */
+    uint64_t steps;       /* of integration, per update applied; default CRDT_DEFAULT_STEPS */
     size_t output_bytes;  /* of one encoded result; default CRDT_DEFAULT_OUTPUT_BYTES */
     size_t pending_bytes; /* of structs and deletes that wait, per document;
                              default CRDT_DEFAULT_PENDING_BYTES */
@@ -56,6 +69,7 @@ struct crdt_limits {
 #define CRDT_DEFAULT_STRUCTS       (16u << 20)
 #define CRDT_DEFAULT_CLIENTS       (1u << 20)
 #define CRDT_DEFAULT_NESTING       256u
+#define CRDT_DEFAULT_STEPS         (UINT64_C(16) << 20)
 #define CRDT_DEFAULT_OUTPUT_BYTES  ((size_t)1 << 30)
 #define CRDT_DEFAULT_PENDING_BYTES ((size_t)64 << 20)
 
@@ -66,11 +80,14 @@ struct crdt_doc;
 /* A new empty document, or NULL when out of memory. `limits` may be NULL; it is copied. */
 struct crdt_doc *crdt_doc_new(const struct crdt_limits *limits);
 void crdt_doc_free(struct crdt_doc *doc);
+/* From the next call on, as in crdt_doc_new(); what the document holds already is not measured. */
+void crdt_doc_set_limits(struct crdt_doc *doc, const struct crdt_limits *limits);
 
 /* What an update did. */
 struct crdt_applied {
     bool has_changed; /* the document, or what is pending in it, is not as it was */
     bool has_pending; /* after the call, structs or deletes wait for what was not yet seen */
+    uint64_t steps;   /* of integration that it took, see struct crdt_limits */
 };
 
 /* Applies an update. `ret_applied` may be NULL. Bytes after the delete set are ignored, as Yjs
@@ -115,24 +132,99 @@ enum crdt_kind {
 CRDT_WARN_UNUSED int crdt_doc_read(const struct crdt_doc *doc, enum crdt_kind kind,
                                    const char *name, size_t name_len, struct crdt_buf *out);
 
+/* A root that the document knows. Its kind is a guess, by what a reader sees in it: elements make
+ * XML, characters a text (with formats or embeds a delta), other values an array, and keys without
+ * any of these a map. */
+struct crdt_root {
+    struct crdt_slice name; /* UTF-8; borrowed until the document changes */
+    enum crdt_kind kind;
+    uint64_t length; /* of its list: UTF-16 units and elements */
+    uint64_t keys;   /* that have a value */
+};
+
+typedef void (*crdt_root_fn)(void *ctx, const struct crdt_root *root);
+
+/* Calls `fn` for every root, in the order in which they became known. */
+void crdt_doc_roots(const struct crdt_doc *doc, crdt_root_fn fn, void *ctx);
+
 /* ---- edits made by the server ---- */
 
-/* Edits a root text as `client` (an id no other replica uses), applies the edit and appends it to
- * `out` as a v1 update; `out` may be NULL. Positions and lengths count UTF-16 units, as in Yjs.
- * -ERANGE: outside of the text. -EINVAL: `text` is not UTF-8. A position inside of a surrogate pair
- * moves to its start. */
-CRDT_WARN_UNUSED int crdt_text_insert(struct crdt_doc *doc, uint64_t client, const char *name,
-                                      size_t name_len, uint64_t index, const char *text,
-                                      size_t text_len, struct crdt_buf *out);
-CRDT_WARN_UNUSED int crdt_text_delete(struct crdt_doc *doc, const char *name, size_t name_len,
-                                      uint64_t index, uint64_t len, struct crdt_buf *out);
+/*
+ * An edit is what the call of Yjs that is named with it does in a transaction of its own, on a
+ * document that was loaded from updates, as the client id `client`, which no other replica uses. It
+ * is applied and appended to `out` as one v1 update; `out` may be NULL. What changes nothing is an
+ * update with nothing in it. Positions and lengths count UTF-16 units and elements; one inside of a
+ * surrogate pair, which Yjs would cut, moves to the start of the pair.
+ *
+ *   -ENOENT  the path leads to no type
+ *   -ERANGE  outside of the text or array
+ *   -EINVAL  the type is of another kind; no such client id; not UTF-8; not JSON
+ *   -E2BIG   as ever; also when the client has no clocks left
+ */
+
+/* The way from a type to one inside of it. */
+struct crdt_step {
+    struct crdt_slice key; /* of a map, UTF-8; data NULL: the element at `index` */
+    uint64_t index;
+};
+
+/* A shared type, by the root that it is in. A root that nobody has written to is there and empty;
+ * roots are of any kind. Borrowed. */
+struct crdt_path {
+    struct crdt_slice root; /* UTF-8 */
+    const struct crdt_step *steps;
+    size_t step_count;
+};
+
+static inline struct crdt_path crdt_root(const char *name, size_t len)
+{
+    return (struct crdt_path){.root = {(const uint8_t *)name, len}};
+}
+
+/* Y.Text.insert(). `attributes` is a JSON object, for the marks that the text shall have and no
+ * others; NULL: those of the text before it. */
+CRDT_WARN_UNUSED int crdt_text_insert(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                      uint64_t index, const char *text, size_t text_len,
+                                      const struct crdt_slice *attributes, struct crdt_buf *out);
+/* Y.Text.delete(), with the marks that are of no use any more. Embeds are units like others. */
+CRDT_WARN_UNUSED int crdt_text_delete(struct crdt_doc *doc, struct crdt_path path, uint64_t index,
+                                      uint64_t len, struct crdt_buf *out);
+/* Y.Text.format(). `attributes` is a JSON object; null takes a mark away. */
+CRDT_WARN_UNUSED int crdt_text_format(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                      uint64_t index, uint64_t len, struct crdt_slice attributes,
+                                      struct crdt_buf *out);
+/*
+ * Makes a text read as `text` (CRDT_KIND_TEXT) by the least edit: the fewest code points deleted
+ * and inserted, if 4,096 are enough (text_diff.h has the bounds and what is done beyond them). From
+ * the start to the end, what differs is Y.Text.delete() and then Y.Text.insert() at the same place.
+ * Marks stay with the text that stays.
+ * Embeds always stay: they are no part of what the caller has seen. What replaces text around an
+ * embed comes in front of it, and an insertion right behind the text that it follows.
+ */
+CRDT_WARN_UNUSED int crdt_text_become(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                      const char *text, size_t text_len, struct crdt_buf *out);
+
+/* Y.Map.set(). `json` is any JSON value. */
+CRDT_WARN_UNUSED int crdt_map_set(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                  struct crdt_slice key, struct crdt_slice json,
+                                  struct crdt_buf *out);
+/* Y.Map.delete(). */
+CRDT_WARN_UNUSED int crdt_map_delete(struct crdt_doc *doc, struct crdt_path path,
+                                     struct crdt_slice key, struct crdt_buf *out);
+
+/* Y.Array.insert(). `json` is a JSON array of the values. */
+CRDT_WARN_UNUSED int crdt_array_insert(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                       uint64_t index, struct crdt_slice json,
+                                       struct crdt_buf *out);
+/* Y.Array.push(): behind all that ever was in the array, where an insertion at the last index
+ * comes right behind the last element that is still there. */
+CRDT_WARN_UNUSED int crdt_array_push(struct crdt_doc *doc, uint64_t client, struct crdt_path path,
+                                     struct crdt_slice json, struct crdt_buf *out);
+/* Y.Array.delete(). */
+CRDT_WARN_UNUSED int crdt_array_delete(struct crdt_doc *doc, struct crdt_path path, uint64_t index,
+                                       uint64_t len, struct crdt_buf *out);
 
 /* ---- updates without a document ---- */
-
-struct crdt_slice {
-    const uint8_t *data;
-    size_t len;
-};
 
 /* Decodes everything and checks it against the limits (NULL: the defaults). */
 CRDT_WARN_UNUSED int crdt_update_validate(enum crdt_format format, const uint8_t *update,

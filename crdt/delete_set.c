@@ -109,23 +109,6 @@ void crdt_delete_set_write(const struct crdt_delete_set *set, struct crdt_writer
 
 /* ---- without an update ---- */
 
-bool crdt_delete_range_decode(struct lib0_reader *r, enum crdt_format format, uint64_t *clock,
-                              struct crdt_delete_range *ret_range)
-{
-    uint64_t start = lib0_read_uint(r);
-    uint64_t len = lib0_read_uint(r);
-    if (format == CRDT_V2) {
-        start += *clock;
-        len++;
-        *clock = start + len;
-    }
-    if (r->has_failed || start > CRDT_MAX_CLOCK || len > CRDT_MAX_CLOCK - start)
-        return false;
-    ret_range->clock = start;
-    ret_range->len = len;
-    return true;
-}
-
 int crdt_delete_set_decode(struct crdt_delete_set *set, enum crdt_format format,
                            struct lib0_reader *r, const struct crdt_limits *limits)
 {

@@ -49,5 +49,19 @@ void crdt_delete_set_encode(const struct crdt_delete_set *set, enum crdt_format 
 
 /* Reads one range, which in format v2 is relative to the end of the one before, `*clock`; that is
  * moved on. False if it is malformed. */
-bool crdt_delete_range_decode(struct lib0_reader *r, enum crdt_format format, uint64_t *clock,
-                              struct crdt_delete_range *ret_range);
+static inline bool crdt_delete_range_decode(struct lib0_reader *r, enum crdt_format format,
+                                            uint64_t *clock, struct crdt_delete_range *ret_range)
+{
+    uint64_t start = lib0_read_uint(r);
+    uint64_t len = lib0_read_uint(r);
+    if (format == CRDT_V2) {
+        start += *clock;
+        len++;
+        *clock = start + len;
+    }
+    if (r->has_failed || start > CRDT_MAX_CLOCK || len > CRDT_MAX_CLOCK - start)
+        return false;
+    ret_range->clock = start;
+    ret_range->len = len;
+    return true;
+}

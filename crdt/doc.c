@@ -37,6 +37,23 @@ struct crdt_doc *crdt_doc_new(const struct crdt_limits *limits)
     return doc;
 }
 
+void crdt_doc_set_limits(struct crdt_doc *doc, const struct crdt_limits *limits)
+{
+    crdt_limits_init(&doc->limits, limits);
+    /* Its readers and writers have limits of their own. */
+    if (doc->scratch)
+        scratch_free(doc->scratch);
+    doc->scratch = NULL;
+}
+
+struct crdt_limits doc_own_limits(const struct crdt_doc *doc)
+{
+    struct crdt_limits limits = doc->limits;
+
+    limits.structs = limits.clients = UINT32_MAX;
+    return limits;
+}
+
 /* Frees all that a document holds, but for its text and its scratch memory. */
 static void free_content(struct crdt_doc *doc)
 {
@@ -80,15 +97,42 @@ void crdt_doc_free(struct crdt_doc *doc)
     free(doc);
 }
 
-static bool commit(struct crdt_doc *doc, struct plan *plan)
+/* All insertions or, if they take too many steps, none. */
+static int insert(struct crdt_doc *doc, struct plan *plan)
 {
-    bool has_changed = plan->step_count > 0 || plan->incoming.has_streamed;
-    bool has_deleted = false;
+    int r = 0;
 
-    for (uint32_t i = 0; i < plan->step_count; i++) {
+    doc_mark(doc, plan);
+    for (uint32_t i = 0; i < plan->step_count && r == 0; i++) {
         const struct batch *batch = i < plan->incoming_steps ? &plan->incoming : &plan->retried;
 
-        doc_integrate(doc, batch, &batch->records[plan->steps[i]]);
+        r = doc_integrate(doc, batch, &batch->records[plan->steps[i]]);
+    }
+    doc->mark = NULL;
+    /* Who has streamed starts again anyway. */
+    if (r < 0 && !plan->incoming.has_streamed)
+        doc_retract(doc, plan);
+    return r;
+}
+
+static void join(struct crdt_doc *doc, const struct deletion *d)
+{
+    if (d->len > 0)
+        items_join(doc, d->client, d->clock, d->clock + d->len);
+}
+
+/* Deletes what is to be deleted; it cannot fail. Returns whether something was. */
+static bool apply_deletes(struct crdt_doc *doc, struct plan *plan)
+{
+    bool has_deleted = plan->doomed_count > 0;
+
+    for (uint32_t i = 0; i < plan->doomed_count; i++) {
+        const struct deletion *d = &plan->doomed[i].clocks;
+
+        if (d->len > 0)
+            (void)doc_delete_range(doc, d->client, d->clock, d->len);
+        else
+            doc_delete_item(doc, plan->doomed[i].item);
     }
     for (uint32_t i = 0; i < plan->delete_count; i++) {
         struct deletion *d = &plan->deletes[i];
@@ -99,13 +143,24 @@ static bool commit(struct crdt_doc *doc, struct plan *plan)
             d->len = 0;
     }
     doc_gc(doc);
-    for (uint32_t i = 0; has_deleted && i < plan->delete_count; i++) {
-        const struct deletion *d = &plan->deletes[i];
+    for (uint32_t i = 0; has_deleted && i < plan->delete_count; i++)
+        join(doc, &plan->deletes[i]);
+    for (uint32_t i = 0; i < plan->doomed_count; i++)
+        join(doc, &plan->doomed[i].clocks);
+    return has_deleted;
+}
 
-        if (d->len > 0)
-            items_join(doc, d->client, d->clock, d->clock + d->len);
-    }
-    return pending_commit(doc, plan) || has_changed || has_deleted;
+static int commit(struct crdt_doc *doc, struct plan *plan, bool *ret_has_changed)
+{
+    bool has_changed = plan->step_count > 0 || plan->incoming.has_streamed;
+    int r = insert(doc, plan);
+
+    if (r < 0)
+        return r;
+    has_changed |= apply_deletes(doc, plan);
+    has_changed |= pending_commit(doc, plan);
+    *ret_has_changed = has_changed;
+    return 0;
 }
 
 static int decode(struct crdt_doc *doc, struct plan *plan, enum crdt_format format,
@@ -117,13 +172,13 @@ static int decode(struct crdt_doc *doc, struct plan *plan, enum crdt_format form
         loading_begin(doc, len);
         plan->incoming.is_streamed = stream_is_possible(doc);
     }
-    r = batch_decode(doc, &plan->incoming, format, update, len);
+    r = batch_decode(doc, &plan->incoming, &doc->limits, format, update, len);
     if (r != -EAGAIN)
         return r;
     doc_clear(doc);
     loading_end(doc);
     plan_forget(plan);
-    return batch_decode(doc, &plan->incoming, format, update, len);
+    return batch_decode(doc, &plan->incoming, &doc->limits, format, update, len);
 }
 
 int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *update, size_t len,
@@ -135,15 +190,16 @@ int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *upda
 
     if (!plan)
         return -ENOMEM;
+    doc->steps = 0;
     r = decode(doc, plan, format, update, len);
     if (r == 0)
         r = plan_make(doc, plan);
     if (r == 0)
         r = plan_reserve(doc, plan);
     if (r == 0)
-        has_changed = commit(doc, plan);
-    if (r == 0 && (plan->incoming.has_streamed ||
-                   plan->step_count + (uint64_t)plan->delete_count >= TRIM_MIN_STEPS))
+        r = commit(doc, plan, &has_changed);
+    if (plan->incoming.has_streamed ||
+        plan->step_count + (uint64_t)plan->delete_count >= TRIM_MIN_STEPS)
         plan_trim(doc);
     if (r < 0 && plan->incoming.has_streamed) {
         doc_clear(doc);
@@ -153,6 +209,7 @@ int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *upda
     if (r == 0 && ret_applied) {
         ret_applied->has_changed = has_changed;
         ret_applied->has_pending = crdt_doc_has_pending(doc);
+        ret_applied->steps = doc->steps;
     }
     return r;
 }

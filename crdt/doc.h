@@ -14,12 +14,18 @@
  *
  * An update is applied in four steps: decode (doc_batch.c), plan which structs can be integrated in
  * which order (doc_plan.c), reserve all memory that can be needed (doc_reserve.c), commit
- * (doc_integrate.c, doc_delete.c). Only the first three can fail, and they do not touch what can be
- * seen of the document. Into an empty document an update may be streamed instead (doc_stream.c).
+ * (doc_integrate.c, then doc_delete.c). The first three do not touch what can be seen of the
+ * document. Of the commit, only the insertions can fail, when they take too many steps; then they
+ * are taken back (doc_retract.c). Into an empty document an update may be streamed instead
+ * (doc_stream.c).
  */
 #pragma once
 
 #include "doc_memory.h"
+
+/* A document has fewer than 2^PLACE_BITS types, and entries: half a gigabyte of them. */
+#define PLACE_BITS 23
+#define NO_PLACE   ((1u << PLACE_BITS) - 1) /* of a GC struct */
 
 /* Slots of one chunk of a client's index: what a split has to move at most. */
 #define CHUNK_SLOTS 256u
@@ -44,7 +50,8 @@ enum item_flag {
  *   JSON, BINARY, EMBED, ANY payload[content, content + content_len)
  *   FORMAT, DOC              the same, led by the 4 bytes of the name (the format's key, the guid)
  *   GC, DELETED              nothing
- * An item whose ref is GC has no neighbours, origins and place.
+ * An item whose ref is GC has no neighbours, origins and place. Marks of a scan are not in a word
+ * with what the scan reads: processors are slow to read what was written in part.
  */
 struct item {
     uint32_t client;
@@ -56,12 +63,11 @@ struct item {
     uint32_t origin_clock;
     uint32_t right_client; /* NIL: no right origin */
     uint32_t right_clock;
-    uint32_t place; /* the type in whose list it is, or the entry whose value it is */
+    uint32_t place : PLACE_BITS; /* the type in whose list it is, or the entry whose value it is */
+    uint32_t ref : 4;            /* enum crdt_ref */
+    uint32_t flags : 5;          /* enum item_flag */
     uint32_t content;
     uint32_t content_len;
-    uint8_t ref;
-    uint8_t flags;
-    uint16_t padding;
 };
 
 struct type {
@@ -73,6 +79,7 @@ struct type {
     uint32_t name; /* node name of XML elements and hooks, else NIL */
     uint32_t next_dead;
     uint8_t type_ref;
+    bool has_marks; /* a FORMAT has been in it */
 };
 
 struct entry {
@@ -134,6 +141,7 @@ struct pending {
     struct range_list covered; /* the clocks that are in them */
     struct range_list missing; /* retry when one of these clocks was seen */
     struct range_list deletes;
+    uint64_t structs; /* in the updates, at most */
 };
 
 /* A position in a text: `item` begins at `index` (UTF-16 units). */
@@ -204,7 +212,14 @@ struct crdt_doc {
     struct landmarks *landmarks; /* doc_conflict.c; NULL: none */
     struct scratch *scratch;     /* doc_plan.h: what applying an update leaves for the next one */
     struct loading *loading;     /* doc_plan.h; NULL but while a large update is applied */
+    struct mark *mark;           /* doc_plan.h; NULL but while insertions can be taken back */
+    uint64_t steps;              /* of integration that the update took so far */
 };
+
+/* ---- doc.c ---- */
+
+/* The limits for what the document has taken already: it was measured when it came. */
+struct crdt_limits doc_own_limits(const struct crdt_doc *doc);
 
 /* ---- doc_names.c ---- */
 
@@ -225,6 +240,11 @@ uint32_t entry_find(const struct crdt_doc *doc, uint32_t type, uint32_t key);
 /* A new entry; there was none, and room was reserved. */
 uint32_t entry_add(struct crdt_doc *doc, uint32_t type, uint32_t key);
 
+/* Forget the names and entries from `count` on, which nothing refers to any more. */
+void names_truncate(struct crdt_doc *doc, uint32_t count);
+void entries_truncate(struct crdt_doc *doc, uint32_t count);
+
+CRDT_WARN_UNUSED int types_reserve(struct crdt_doc *doc, uint64_t count);
 /* A new type in `item` (NIL: a root); room was reserved. */
 uint32_t type_add(struct crdt_doc *doc, uint32_t item, uint8_t type_ref, uint32_t name);
 uint32_t root_find(const struct crdt_doc *doc, struct crdt_slice name);
@@ -297,8 +317,28 @@ static inline uint64_t client_item_count(const struct crdt_doc *doc, uint32_t cl
         count += c->chunks[i].chunk->count;
     return count;
 }
+/* A new chunk behind a full one, for what begins at `clock`. */
+struct chunk *client_add_chunk(struct crdt_doc *doc, struct client *client, uint32_t clock);
 /* Appends items[item] to its client's index and advances the state. */
-void item_register(struct crdt_doc *doc, uint32_t item);
+static inline void item_register(struct crdt_doc *doc, uint32_t item)
+{
+    const struct item *i = &doc->items[item];
+    struct client *c = &doc->clients[i->client];
+    struct chunk *chunk = c->chunks[c->chunk_count - 1].chunk;
+
+    assert(i->clock == c->state);
+    if (chunk->count == chunk->cap)
+        chunk = client_add_chunk(doc, c, i->clock);
+    chunk->slots[chunk->count++] = (struct slot){i->clock, item};
+    c->last_item = item;
+    c->state = i->clock + i->len;
+}
+
+/* Takes the client's last item out of its index; the state is the caller's. */
+void item_unregister(struct crdt_doc *doc, struct client *client);
+/* Takes an item out of its list. */
+void item_unlink(struct crdt_doc *doc, const struct item *item);
+
 /* The client's last item, or NIL. */
 static inline uint32_t client_last_item(const struct client *client)
 {
@@ -311,6 +351,9 @@ void items_join(struct crdt_doc *doc, uint32_t client, uint32_t from, uint32_t t
 
 /* Cuts an item; the part from `diff` on (0 < diff < len) becomes a new item, which is returned. */
 uint32_t item_split(struct crdt_doc *doc, uint32_t item, uint32_t diff);
+/* Undoes the split of an item before `clock`; nothing has come between the parts. Returns the item,
+ * whose content is the caller's. */
+uint32_t item_unsplit(struct crdt_doc *doc, uint32_t client, uint32_t clock);
 /* The item that ends with, or begins at, `clock`; GC structs are not split. */
 uint32_t item_clean_end(struct crdt_doc *doc, uint32_t client, uint32_t clock);
 uint32_t item_clean_start(struct crdt_doc *doc, uint32_t client, uint32_t clock);
@@ -365,15 +408,13 @@ struct item_walk {
 
 /* From the item that holds `clock`, or from the end when the clock is not below the state; clock 0
  * is the first item, also when that has no length. */
-void item_walk_start(const struct crdt_doc *doc, struct item_walk *walk, uint32_t client,
-                     uint32_t clock);
+struct item_walk item_walk_from(const struct crdt_doc *doc, uint32_t client, uint32_t clock);
 /* From the item that item_find() has just found. */
-static inline void item_walk_here(const struct crdt_doc *doc, struct item_walk *walk,
-                                  uint32_t client)
+static inline struct item_walk item_walk_here(const struct crdt_doc *doc, uint32_t client)
 {
     const struct client *c = &doc->clients[client];
 
-    *walk = (struct item_walk){c, c->hint_chunk, c->hint_slot};
+    return (struct item_walk){c, c->hint_chunk, c->hint_slot};
 }
 
 static inline uint32_t item_walk_next(struct item_walk *walk)
@@ -394,7 +435,7 @@ static inline uint32_t item_walk_next(struct item_walk *walk)
 /* ---- doc_conflict.c ---- */
 
 /* The left neighbour of `item`, which is not yet in its list, when what follows on its origin
- * `left` is not `right`. */
+ * `left` is not `right`. What is scanned is counted in doc->steps. */
 uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_t left,
                           uint32_t right);
 /* Forgets what conflict_resolve() remembers of earlier calls: items that it may know go. */

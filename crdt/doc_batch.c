@@ -43,7 +43,8 @@ static int add_client(struct crdt_doc *doc, struct batch *batch, uint64_t id, ui
         r = table_reserve(&batch->client_table, client - first + (uint64_t)1);
     if (r < 0)
         return r;
-    batch->clients[client] = (struct batch_client){id, client_find(doc, id), NIL};
+    batch->clients[client] =
+        (struct batch_client){.id = id, .client = client_find(doc, id), .group = NIL};
     batch->client_count++;
     for (uint32_t i = first; client >= LISTED_CLIENTS && i <= client; i++)
         table_insert(&batch->client_table, hash_id(doc, batch->clients[i].id), i);
@@ -51,8 +52,7 @@ static int add_client(struct crdt_doc *doc, struct batch *batch, uint64_t id, ui
     return 0;
 }
 
-static int intern_other(struct crdt_doc *doc, struct batch *batch, uint64_t id,
-                        uint32_t *ret_client)
+int batch_intern(struct crdt_doc *doc, struct batch *batch, uint64_t id, uint32_t *ret_client)
 {
     uint32_t client = find_client(doc, batch, id);
     int r = 0;
@@ -62,16 +62,6 @@ static int intern_other(struct crdt_doc *doc, struct batch *batch, uint64_t id,
     if (r == 0)
         *ret_client = batch->last_client = client;
     return r;
-}
-
-/* The index of a client in the batch. */
-static inline int intern(struct crdt_doc *doc, struct batch *batch, uint64_t id,
-                         uint32_t *ret_client)
-{
-    if (batch->last_client >= batch->client_count || batch->clients[batch->last_client].id != id)
-        return intern_other(doc, batch, id, ret_client);
-    *ret_client = batch->last_client;
-    return 0;
 }
 
 /* ---- groups ---- */
@@ -111,7 +101,7 @@ static int begin_group(struct crdt_doc *doc, struct batch *batch, uint64_t id)
                           sizeof(*batch->groups));
 
     if (r == 0)
-        r = intern(doc, batch, id, &client);
+        r = batch_client(doc, batch, id, &client);
     /* The plan would have taken another order; or Yjs leave out one of two groups of a client. */
     if (r == 0 && (batch->is_streamed || batch->has_streamed) && batch->group_count > 0 &&
         batch->clients[batch->groups[batch->group_count - 1].client].id <= id)
@@ -145,7 +135,7 @@ static int add_rare(struct crdt_doc *doc, struct batch *batch, const struct crdt
     if (s->parent != CRDT_PARENT_ITEM)
         return 0;
     rare->parent_clock = (uint32_t)s->parent_id.clock;
-    return intern(doc, batch, s->parent_id.client, &rare->parent_client);
+    return batch_client(doc, batch, s->parent_id.client, &rare->parent_client);
 }
 
 static inline int add_record(struct crdt_doc *doc, struct batch *batch, const struct crdt_struct *s)
@@ -178,11 +168,11 @@ static inline int add_record(struct crdt_doc *doc, struct batch *batch, const st
     };
     if (s->info & CRDT_INFO_ORIGIN) {
         record->origin_clock = (uint32_t)s->origin.clock;
-        r = intern(doc, batch, s->origin.client, &record->origin_client);
+        r = batch_client(doc, batch, s->origin.client, &record->origin_client);
     }
     if (r == 0 && s->info & CRDT_INFO_RIGHT_ORIGIN) {
         record->right_clock = (uint32_t)s->right_origin.clock;
-        r = intern(doc, batch, s->right_origin.client, &record->right_client);
+        r = batch_client(doc, batch, s->right_origin.client, &record->right_client);
     }
     if (r == 0 && (s->parent != CRDT_PARENT_IMPLIED || s->content.key.data)) {
         record->rare = batch->rare_count;
@@ -205,8 +195,14 @@ static int read_structs(struct crdt_doc *doc, struct batch *batch, size_t len)
     int r;
 
     while ((r = crdt_reader_struct(batch->reader, &s)) > 0) {
-        r = array_reserve(&batch->records, &batch->cap, batch->count + (uint64_t)1,
-                          sizeof(*batch->records));
+        if (batch->is_streamed && !s.is_first) {
+            r = stream_plain(doc, batch, &s);
+            if (r > 0)
+                continue;
+        }
+        if (r >= 0)
+            r = array_reserve(&batch->records, &batch->cap, batch->count + (uint64_t)1,
+                              sizeof(*batch->records));
         if (r == 0)
             r = add_record(doc, batch, &s);
         if (r == 0 && batch->is_streamed) {
@@ -230,7 +226,7 @@ static int read_deletes(struct crdt_doc *doc, struct batch *batch)
     while ((r = crdt_reader_delete(batch->reader, &id, &len)) > 0) {
         if (len == 0)
             continue;
-        r = intern(doc, batch, id.client, &d.client);
+        r = batch_client(doc, batch, id.client, &d.client);
         if (r == 0)
             r = array_reserve(&batch->deletes, &batch->delete_cap,
                               batch->delete_count + (uint64_t)1, sizeof(*batch->deletes));
@@ -250,15 +246,15 @@ static int read_deletes(struct crdt_doc *doc, struct batch *batch)
     return r;
 }
 
-int batch_decode(struct crdt_doc *doc, struct batch *batch, enum crdt_format format,
-                 const uint8_t *update, size_t len)
+int batch_decode(struct crdt_doc *doc, struct batch *batch, const struct crdt_limits *limits,
+                 enum crdt_format format, const uint8_t *update, size_t len)
 {
     int r;
 
     if (batch->reader)
         r = crdt_reader_restart(batch->reader, format, update, len);
     else
-        r = crdt_reader_new(format, update, len, &doc->limits, &batch->reader);
+        r = crdt_reader_new(format, update, len, limits, &batch->reader);
     if (r == 0 && batch->is_streamed)
         r = stream_begin(doc, len);
     else if (r == 0)

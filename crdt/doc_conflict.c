@@ -357,6 +357,7 @@ uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_
     enum scan_end end = run(doc, &scan, list, left);
 
     if (end == SCAN_UNKNOWN) {
+        doc->steps += scan.count;
         unmark(doc, &scan);
         end = run(doc, &scan, NULL, left);
     }
@@ -365,6 +366,7 @@ uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_
                       !has_inner_right(doc, &scan);
     is_before_right = end == SCAN_AT_RIGHT && scan.last != NIL && scan.left != left &&
                       doc->items[scan.left].right == right;
+    doc->steps += scan.count + 1;
     unmark(doc, &scan);
     if (is_before_right && !has_outer_right && !(scan.list && scan.list->has_outer_right))
         landmarks_forget(doc);

@@ -74,7 +74,7 @@ bool doc_delete_range(struct crdt_doc *doc, uint32_t client, uint32_t clock, uin
         item_split(doc, index, clock - doc->items[index].clock);
         item_find(doc, client, clock);
     }
-    item_walk_here(doc, &walk, client);
+    walk = item_walk_here(doc, client);
     while ((index = item_walk_next(&walk)) != NIL && doc->items[index].clock < end) {
         const struct item *item = &doc->items[index];
 
@@ -98,7 +98,8 @@ static void make_gc(struct crdt_doc *doc, uint32_t index)
 
     item->ref = CRDT_REF_GC;
     item->flags = ITEM_IS_DELETED;
-    item->left = item->right = item->place = NIL;
+    item->left = item->right = NIL;
+    item->place = NO_PLACE;
     item->origin_client = item->right_client = NIL;
     item->content = item->content_len = 0;
 }

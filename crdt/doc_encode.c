@@ -77,10 +77,11 @@ static void begin_deleted(struct encoder *e, uint32_t client)
 static inline int list_item(struct encoder *e, const struct item *item)
 {
     struct deleted *deleted = &e->deleted[item->client];
-    struct span *last = deleted->count > 0 ? &e->ranges[e->count - 1] : NULL;
+    struct span *last;
 
     if (!item_is_deleted(item) || item->len == 0)
         return 0;
+    last = deleted->count > 0 ? &e->ranges[e->count - 1] : NULL;
     if (last && last->clock + last->len == item->clock) {
         last->len += item->len;
         return 0;
@@ -94,12 +95,11 @@ static inline int list_item(struct encoder *e, const struct item *item)
 
 static int list_deleted(struct encoder *e, uint32_t client)
 {
-    struct item_walk walk;
+    struct item_walk walk = item_walk_from(e->doc, client, 0);
     uint32_t index;
     int r = 0;
 
     begin_deleted(e, client);
-    item_walk_start(e->doc, &walk, client, 0);
     while (r == 0 && (index = item_walk_next(&walk)) != NIL)
         r = list_item(e, &e->doc->items[index]);
     return r;
@@ -146,32 +146,33 @@ static void describe_content(const struct crdt_doc *doc, const struct item *item
     }
 }
 
-/* An item as it is written, but for the rest of its run. What a struct of its kind does not have is
- * left as it was. */
+/* An item as it is written, but for its client and the rest of its run. What a struct of its kind
+ * does not have is left as it was. */
 static inline void describe(const struct crdt_doc *doc, const struct item *item,
                             struct crdt_struct *s)
 {
-    s->id = make_id(doc, item->client, item->clock);
+    uint8_t info = item->ref;
+
+    s->id.clock = item->clock;
     s->len = item->len;
-    s->info = item->ref;
     s->parent = CRDT_PARENT_IMPLIED;
-    if (item->ref == CRDT_REF_STRING || item->ref == CRDT_REF_DELETED)
+    /* Which of the two it is nobody can predict: one test for both. */
+    if (1u << item->ref & (1u << CRDT_REF_STRING | 1u << CRDT_REF_DELETED))
         s->content.bytes = (struct crdt_slice){doc->text + item->content, item->content_len};
     else
         describe_content(doc, item, &s->content);
-    if (item->ref == CRDT_REF_GC)
-        return;
     if (item->flags & ITEM_IS_KEYED)
-        s->info |= CRDT_INFO_PARENT_SUB;
+        info |= CRDT_INFO_PARENT_SUB;
     if (item->origin_client != NIL) {
-        s->info |= CRDT_INFO_ORIGIN;
+        info |= CRDT_INFO_ORIGIN;
         s->origin = make_id(doc, item->origin_client, item->origin_clock);
     }
     if (item->right_client != NIL) {
-        s->info |= CRDT_INFO_RIGHT_ORIGIN;
+        info |= CRDT_INFO_RIGHT_ORIGIN;
         s->right_origin = make_id(doc, item->right_client, item->right_clock);
     }
-    if (item->origin_client == NIL && item->right_client == NIL)
+    s->info = info;
+    if (!(info & (CRDT_INFO_ORIGIN | CRDT_INFO_RIGHT_ORIGIN)) && item->ref != CRDT_REF_GC)
         describe_parent(doc, item, s);
 }
 
@@ -200,32 +201,29 @@ static int append_content(struct encoder *e, struct crdt_struct *s, const struct
 static int write_client(struct encoder *e, uint32_t client, uint32_t clock)
 {
     const struct crdt_doc *doc = e->doc;
-    struct crdt_struct s = {0};
-    struct item_walk walk;
-    uint32_t offset, last, item;
+    struct crdt_struct s = {.id.client = doc->clients[client].id};
+    struct item_walk walk = item_walk_from(doc, client, clock);
+    uint32_t item = item_walk_next(&walk), next;
+    uint32_t offset = clock - doc->items[item].clock;
     int r = 0;
 
-    crdt_writer_begin(e->writer, doc->clients[client].id, client_item_count(doc, client), clock);
-    item_walk_start(doc, &walk, client, clock);
-    last = item_walk_next(&walk);
-    describe(doc, &doc->items[last], &s);
-    offset = clock - doc->items[last].clock;
-    if (clock == 0) {
+    crdt_writer_begin(e->writer, s.id.client, client_item_count(doc, client), clock);
+    if (clock == 0)
         begin_deleted(e, client);
-        r = list_item(e, &doc->items[last]);
-    }
-    while ((item = item_walk_next(&walk)) != NIL && r == 0) {
-        if (item_continues(doc, last, item)) {
-            r = append_content(e, &s, &doc->items[item]);
-        } else {
-            crdt_writer_struct(e->writer, &s, offset);
-            offset = 0;
-            e->bytes.len = 0;
-            describe(doc, &doc->items[item], &s);
-        }
-        if (clock == 0 && r == 0)
+    for (describe(doc, &doc->items[item], &s); r == 0; item = next) {
+        if (clock == 0)
             r = list_item(e, &doc->items[item]);
-        last = item;
+        next = item_walk_next(&walk);
+        if (next == NIL)
+            break;
+        if (item_continues(doc, item, next)) {
+            r = r ? r : append_content(e, &s, &doc->items[next]);
+            continue;
+        }
+        crdt_writer_struct(e->writer, &s, offset);
+        offset = 0;
+        e->bytes.len = 0;
+        describe(doc, &doc->items[next], &s);
     }
     crdt_writer_struct(e->writer, &s, offset);
     crdt_writer_end(e->writer);
@@ -342,16 +340,17 @@ static int encode_pending_structs(const struct crdt_doc *doc, enum crdt_format f
 {
     struct crdt_buf merged = {0}, diff = {0}, none = {0};
     static const uint8_t no_clients[] = {0};
-    int r = pending_merge(&doc->pending, &none, &doc->limits, &merged);
+    struct crdt_limits own = doc_own_limits(doc);
+    int r = pending_merge(&doc->pending, &none, &own, &merged);
 
     if (sv.len == 0)
         sv = (struct crdt_slice){no_clients, sizeof(no_clients)};
     if (r == 0)
-        r = crdt_update_diff(CRDT_V2, (struct crdt_slice){merged.data, merged.len}, sv,
-                             &doc->limits, &diff);
+        r = crdt_update_diff(CRDT_V2, (struct crdt_slice){merged.data, merged.len}, sv, &own,
+                             &diff);
     if (r == 0)
-        r = crdt_update_convert(CRDT_V2, (struct crdt_slice){diff.data, diff.len}, format,
-                                &doc->limits, out);
+        r = crdt_update_convert(CRDT_V2, (struct crdt_slice){diff.data, diff.len}, format, &own,
+                                out);
     crdt_buf_done(&merged);
     crdt_buf_done(&diff);
     return r;
@@ -361,6 +360,7 @@ int crdt_doc_encode(const struct crdt_doc *doc, enum crdt_format format, const u
                     size_t sv_len, struct crdt_buf *out)
 {
     struct crdt_buf parts[3] = {0};
+    struct crdt_limits own = doc_own_limits(doc);
     struct crdt_slice slices[3];
     size_t count = 1;
     int r;
@@ -375,7 +375,7 @@ int crdt_doc_encode(const struct crdt_doc *doc, enum crdt_format format, const u
     for (size_t i = 0; i < count; i++)
         slices[i] = (struct crdt_slice){parts[i].data, parts[i].len};
     if (r == 0)
-        r = crdt_update_merge(format, slices, count, &doc->limits, out);
+        r = crdt_update_merge(format, slices, count, &own, out);
     for (size_t i = 0; i < count; i++)
         crdt_buf_done(&parts[i]);
     return r;

@@ -4,6 +4,7 @@
  */
 #include "doc_plan.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,32 @@ static uint32_t find_right(struct crdt_doc *doc, const struct item *item, uint32
     return item_clean_start(doc, item->right_client, item->right_clock);
 }
 
+/* Is `right` the next part of the struct that Yjs would hold `left` in? */
+static bool is_part_of(const struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    const struct item *l = &doc->items[left], *r = &doc->items[right];
+
+    return l->client == r->client && item_end(l) == r->clock && item_continues(doc, left, right);
+}
+
+/*
+ * A right origin at or before the origin: Yjs finds the struct that ends with the origin and then
+ * cuts it in front of the right origin, so that its first part is the left neighbour. What Yjs
+ * holds as one struct may be several items here.
+ */
+static uint32_t cut_left(struct crdt_doc *doc, uint32_t left, uint32_t right)
+{
+    for (uint32_t i = left;; i = doc->items[i].left) {
+        uint32_t before = doc->items[i].left;
+
+        doc->steps++;
+        if (before == NIL || !is_part_of(doc, before, i))
+            return left;
+        if (i == right)
+            return before;
+    }
+}
+
 static void set_key(struct crdt_doc *doc, struct place *place, struct crdt_slice name)
 {
     uint32_t key = name_intern(doc, name), entry = entry_find(doc, place->at, key);
@@ -118,28 +145,33 @@ static bool find_parent(struct crdt_doc *doc, const struct batch *batch,
     return true;
 }
 
-/* Finds neighbours and parent; false when there is no parent any more. */
-static bool find_place(struct crdt_doc *doc, const struct batch *batch, const struct record *record,
-                       const struct item *item, struct place *place)
+/* Finds the neighbours; false when one of them is gone, and the parent with it. */
+static inline bool find_neighbours(struct crdt_doc *doc, const struct item *item,
+                                   struct place *place)
 {
-    const struct item *neighbour;
-
     if (item->origin_client != NIL)
         place->left = find_left(doc, item);
     if (item->right_client != NIL)
         place->right = find_right(doc, item, place->left);
     if (is_gc(doc, place->left) || is_gc(doc, place->right))
         return false;
+    if (place->left != NIL && place->right != NIL && item->right_client == item->origin_client &&
+        item->right_clock <= item->origin_clock)
+        place->left = cut_left(doc, place->left, place->right);
     /* A right origin at or before the origin has split that: it does not end with `left` any more.
      * Nobody who is honest does this, and conflict_resolve() does not reckon with it. */
     if (place->left != NIL && item_end(&doc->items[place->left]) != item->origin_clock + 1)
         landmarks_forget(doc);
-    if (record->parent != CRDT_PARENT_IMPLIED)
-        return find_parent(doc, batch, record, place);
-    neighbour = &doc->items[place->left != NIL ? place->left : place->right];
+    return true;
+}
+
+/* The parent of the neighbours. */
+static inline void inherit_parent(const struct crdt_doc *doc, struct place *place)
+{
+    const struct item *neighbour = &doc->items[place->left != NIL ? place->left : place->right];
+
     place->at = neighbour->place;
     place->is_keyed = neighbour->flags & ITEM_IS_KEYED;
-    return true;
 }
 
 static void store_payload(struct crdt_doc *doc, struct item *item, const void *data, size_t len)
@@ -217,13 +249,6 @@ static void make_type(struct crdt_doc *doc, struct item *item, uint32_t index,
     item->content_len = 0;
 }
 
-static bool is_in_deleted_type(const struct crdt_doc *doc, uint32_t type)
-{
-    uint32_t holder = doc->types[type].item;
-
-    return holder != NIL && item_is_deleted(&doc->items[holder]);
-}
-
 /*
  * Joins an insertion to its left neighbour when the two would be one struct and joining costs
  * nothing, as while somebody types. `item` has its content, at the end of its buffer.
@@ -242,8 +267,6 @@ static bool extend_left(struct crdt_doc *doc, const struct item *item, const str
         item->ref != CRDT_REF_DELETED)
         return false;
     if (item->ref != CRDT_REF_DELETED && left->content + left->content_len != item->content)
-        return false;
-    if (is_in_deleted_type(doc, place->at))
         return false;
     if (doc->loading)
         doc->loading->joined++;
@@ -275,48 +298,63 @@ static void link_item(struct crdt_doc *doc, struct item *item, uint32_t index,
         entry->tail = index;
 }
 
+static void doom(struct crdt_doc *doc, uint32_t index)
+{
+    struct plan *plan = &doc->scratch->plan;
+    const struct item *item = &doc->items[index];
+
+    if (item_is_deleted(item))
+        return;
+    assert(plan->doomed_count < plan->doomed_cap);
+    plan->doomed[plan->doomed_count++] =
+        (struct doomed){{item->client, item->clock, item->len}, index};
+}
+
 /* The last value of a key replaces the one before; any other value is replaced already. */
 static void replace_value(struct crdt_doc *doc, uint32_t index)
 {
     const struct item *item = &doc->items[index];
     uint32_t replaced = item->right != NIL ? index : item->left;
 
-    if (replaced == NIL)
-        return;
-    item = &doc->items[replaced];
-    doc_delete_item(doc, replaced);
-    items_join(doc, item->client, item->clock, item_end(item));
+    if (replaced != NIL)
+        doom(doc, replaced);
 }
 
-/* Takes in the new item `index`, whose neighbours are found. */
-static void add_item(struct crdt_doc *doc, uint32_t index, const struct place *place,
-                     const struct batch *batch, const struct record *record, uint32_t offset)
+/* Takes in the new item `index`, which has its content, at its place. */
+static inline int add_item(struct crdt_doc *doc, uint32_t index, struct place *place)
 {
     struct item *item = &doc->items[index];
     uint32_t type;
 
-    if (item->ref != CRDT_REF_TYPE) {
-        store_content(doc, item, batch, record, offset);
-        if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place)) {
-            item_free(doc, index);
-            return;
-        }
-    } else {
-        make_type(doc, item, index, batch, record);
+    item->place = place->at;
+    if (place->is_keyed)
+        item->flags |= ITEM_IS_KEYED;
+    if (place->left != NIL ? doc->items[place->left].right != place->right
+                           : place->right == NIL || doc->items[place->right].left != NIL)
+        place->left = conflict_resolve(doc, item, place->left, place->right);
+    /* One scan, also that of cut_left(), is bounded by the length of its list. */
+    if (doc->steps > doc->limits.steps) {
+        item_free(doc, index);
+        return -E2BIG;
+    }
+    if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place)) {
+        item_free(doc, index);
+        return 0;
     }
     link_item(doc, item, index, place);
     item_register(doc, index);
     if (doc->loading)
         *loading_slot(doc->loading, item->client, item_end(item)) = index;
     type = item_type(doc, item);
+    if (item->ref == CRDT_REF_FORMAT)
+        doc->types[type].has_marks = true;
     if (!place->is_keyed && item_is_countable(item))
         doc->types[type].len += item->len;
     if (doc->positions)
         positions_add(doc, index, item_visible_len(item));
-    if (is_in_deleted_type(doc, type))
-        doc_delete_item(doc, index);
-    else if (place->is_keyed)
+    if (place->is_keyed)
         replace_value(doc, index);
+    return 0;
 }
 
 /* Where the parent is gone, only the clocks are kept. */
@@ -340,14 +378,26 @@ static void add_gc(struct crdt_doc *doc, uint32_t index)
         .right = NIL,
         .origin_client = NIL,
         .right_client = NIL,
-        .place = NIL,
+        .place = NO_PLACE,
         .ref = CRDT_REF_GC,
         .flags = ITEM_IS_DELETED,
     };
     item_register(doc, index);
 }
 
-void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct record *record)
+/* Finds neighbours and parent; false when there is no parent any more. */
+static bool find_place(struct crdt_doc *doc, const struct batch *batch, const struct record *record,
+                       const struct item *item, struct place *place)
+{
+    if (!find_neighbours(doc, item, place))
+        return false;
+    if (record->parent != CRDT_PARENT_IMPLIED)
+        return find_parent(doc, batch, record, place);
+    inherit_parent(doc, place);
+    return true;
+}
+
+int doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct record *record)
 {
     uint32_t client = batch->clients[record->client].client;
     uint32_t state = doc->clients[client].state, offset = state - record->clock;
@@ -366,7 +416,7 @@ void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct
         .origin_clock = record->origin_clock,
         .right_client = NIL,
         .right_clock = record->right_clock,
-        .place = NIL,
+        .place = NO_PLACE,
         .ref = (uint8_t)record_ref(record),
     };
     if (record->origin_client != NIL)
@@ -383,12 +433,44 @@ void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct
     }
     if (!has_place) {
         add_gc(doc, index);
-        return;
+        return 0;
     }
-    item->place = place.at;
-    item->flags = place.is_keyed ? ITEM_IS_KEYED : 0;
-    if (place.left != NIL ? doc->items[place.left].right != place.right
-                          : place.right == NIL || doc->items[place.right].left != NIL)
-        place.left = conflict_resolve(doc, item, place.left, place.right);
-    add_item(doc, index, &place, batch, record, offset);
+    if (item->ref == CRDT_REF_TYPE)
+        make_type(doc, item, index, batch, record);
+    else
+        store_content(doc, item, batch, record, offset);
+    return add_item(doc, index, &place);
+}
+
+/* Most structs of a large update are taken in here, and calls are a good part of the cost. */
+__attribute__((flatten)) int doc_integrate_plain(struct crdt_doc *doc, const struct crdt_struct *s,
+                                                 uint32_t client, uint32_t origin_client,
+                                                 uint32_t right_client)
+{
+    struct place place = {NIL, NIL, NIL, false};
+    uint32_t index = item_new(doc);
+    struct item *item = &doc->items[index];
+
+    *item = (struct item){
+        .client = client,
+        .clock = (uint32_t)s->id.clock,
+        .len = (uint32_t)s->len,
+        .left = NIL,
+        .right = NIL,
+        .origin_client = origin_client,
+        .origin_clock = (uint32_t)s->origin.clock,
+        .right_client = right_client,
+        .right_clock = (uint32_t)s->right_origin.clock,
+        .place = NO_PLACE,
+        .ref = s->info & CRDT_INFO_REF,
+        .flags = crdt_struct_ref(s) == CRDT_REF_DELETED ? ITEM_IS_DELETED : 0,
+    };
+    if (!find_neighbours(doc, item, &place)) {
+        add_gc(doc, index);
+        return 0;
+    }
+    inherit_parent(doc, &place);
+    if (crdt_struct_ref(s) == CRDT_REF_STRING)
+        store_text(doc, item, s->content.bytes, 0);
+    return add_item(doc, index, &place);
 }

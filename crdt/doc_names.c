@@ -79,8 +79,12 @@ uint32_t name_intern(struct crdt_doc *doc, struct crdt_slice text)
 
 int entries_reserve(struct crdt_doc *doc, uint64_t count)
 {
-    int r = array_reserve(&doc->entries, &doc->entry_cap, doc->entry_count + count,
-                          sizeof(*doc->entries));
+    int r;
+
+    if (doc->entry_count + count >= NO_PLACE)
+        return -E2BIG;
+    r = array_reserve(&doc->entries, &doc->entry_cap, doc->entry_count + count,
+                      sizeof(*doc->entries));
 
     return r ? r : table_reserve(&doc->entry_table, count);
 }
@@ -114,7 +118,54 @@ uint32_t entry_add(struct crdt_doc *doc, uint32_t type, uint32_t key)
     return entry;
 }
 
+/* ---- taking back ---- */
+
+void names_truncate(struct crdt_doc *doc, uint32_t count)
+{
+    while (doc->name_count > count) {
+        uint32_t name = --doc->name_count;
+
+        table_remove(&doc->name_table, hash_bytes(doc, name_slice(doc, name)), name);
+        doc->name_bytes_len = doc->names[name].offset;
+    }
+}
+
+/* Takes the entries from `count` on out of the keys of a type, which end with them. */
+static void truncate_keys(struct crdt_doc *doc, struct type *type, uint32_t count)
+{
+    uint32_t kept = NIL;
+
+    if (type->last_entry == NIL || type->last_entry < count)
+        return;
+    for (uint32_t e = type->first_entry; e < count; e = doc->entries[e].next)
+        kept = e;
+    type->last_entry = kept;
+    if (kept == NIL)
+        type->first_entry = NIL;
+    else
+        doc->entries[kept].next = NIL;
+}
+
+void entries_truncate(struct crdt_doc *doc, uint32_t count)
+{
+    for (uint32_t e = count; e < doc->entry_count; e++) {
+        const struct entry *entry = &doc->entries[e];
+
+        table_remove(&doc->entry_table, hash_entry(doc, entry->type, entry->key), e);
+        if (entry->type != NIL)
+            truncate_keys(doc, &doc->types[entry->type], count);
+    }
+    doc->entry_count = count;
+}
+
 /* ---- types ---- */
+
+int types_reserve(struct crdt_doc *doc, uint64_t count)
+{
+    if (doc->type_count + count >= NO_PLACE)
+        return -E2BIG;
+    return array_reserve(&doc->types, &doc->type_cap, doc->type_count + count, sizeof(*doc->types));
+}
 
 uint32_t type_add(struct crdt_doc *doc, uint32_t item, uint8_t type_ref, uint32_t name)
 {

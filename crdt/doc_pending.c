@@ -87,6 +87,7 @@ static int merge_rest(struct crdt_doc *doc, struct plan *plan)
 {
     struct pending *pending = &doc->pending;
     size_t first = pending->update_count, bytes = plan->rest.len;
+    struct crdt_limits own = doc_own_limits(doc);
     struct crdt_buf merged = {0};
     int r;
 
@@ -96,7 +97,7 @@ static int merge_rest(struct crdt_doc *doc, struct plan *plan)
         bytes += pending->updates[--first].len;
     if (first == pending->update_count)
         return 0;
-    r = merge_from(pending, first, &plan->rest, &doc->limits, &merged);
+    r = merge_from(pending, first, &plan->rest, &own, &merged);
     if (r < 0) {
         crdt_buf_done(&merged);
         return r;
@@ -107,11 +108,17 @@ static int merge_rest(struct crdt_doc *doc, struct plan *plan)
     return 0;
 }
 
+/* Structs that will wait after the plan, at most. */
+static uint64_t waiting_structs(const struct pending *pending, const struct plan *plan)
+{
+    return plan->rest_structs + (plan->has_retried ? 0 : pending->structs);
+}
+
 int pending_reserve(struct crdt_doc *doc, struct plan *plan)
 {
     struct pending *pending = &doc->pending;
     size_t left = plan->deletes_left.count;
-    uint64_t bytes;
+    uint64_t structs = waiting_structs(pending, plan), bytes;
     int r = merge_rest(doc, plan);
 
     if (r == 0 && plan->rest.len > 0 && pending->update_count == pending->update_cap) {
@@ -142,6 +149,9 @@ int pending_reserve(struct crdt_doc *doc, struct plan *plan)
         bytes += (uint64_t)pending->deletes.count * sizeof(struct range);
     if (bytes > doc->limits.pending_bytes && bytes > pending_bytes(pending))
         return -E2BIG;
+    /* All of them may be set free at once. */
+    if (structs > doc->limits.structs && structs > pending->structs)
+        return -E2BIG;
     return 0;
 }
 
@@ -151,6 +161,7 @@ bool pending_commit(struct crdt_doc *doc, struct plan *plan)
     bool has_changed = plan->rest.len > 0 || plan->drop_updates > 0 || plan->replaces_deletes ||
                        plan->deletes_left.count > 0;
 
+    pending->structs = waiting_structs(pending, plan);
     if (plan->has_retried) {
         /* What of them still waits is in the plan. */
         pending->covered.count = 0;

@@ -211,6 +211,7 @@ static int write_group_rest(struct crdt_writer *writer, struct plan *plan,
         if (s.parent == CRDT_PARENT_IMPLIED)
             s.info &= (uint8_t)~CRDT_INFO_PARENT_SUB;
         crdt_writer_struct(writer, &s, 0);
+        plan->rest_structs++;
         if (record_ref(record) != CRDT_REF_SKIP)
             r = range_list_add(&plan->covered, id, record->clock, record->len);
     }
@@ -246,16 +247,18 @@ static int encode_rest(struct crdt_doc *doc, struct plan *plan, const struct bat
 /* Takes up what was pending, now that the clocks which it waited for are planned. */
 static int retry_pending(struct crdt_doc *doc, struct plan *plan)
 {
-    int r = pending_merge(&doc->pending, &plan->rest, &doc->limits, &plan->retry);
+    struct crdt_limits own = doc_own_limits(doc);
+    int r = pending_merge(&doc->pending, &plan->rest, &own, &plan->retry);
 
     if (r < 0)
         return r;
     plan->has_retried = true;
-    r = batch_decode(doc, &plan->retried, CRDT_V2, plan->retry.data, plan->retry.len);
+    r = batch_decode(doc, &plan->retried, &own, CRDT_V2, plan->retry.data, plan->retry.len);
     if (r < 0)
         return r;
     plan->drop_updates = doc->pending.update_count;
     plan->rest.len = 0;
+    plan->rest_structs = 0;
     plan->missing.count = 0;
     plan->covered.count = 0;
     r = schedule(doc, plan, &plan->retried);
@@ -383,20 +386,24 @@ void plan_end(struct crdt_doc *doc, struct plan *plan, bool is_committed)
     buf_reset(&plan->rest);
     array_shed(&plan->steps, &plan->step_cap, sizeof(*plan->steps));
     array_shed(&plan->deletes, &plan->delete_cap, sizeof(*plan->deletes));
+    array_shed(&plan->doomed, &plan->doomed_cap, sizeof(*plan->doomed));
+    array_shed(&plan->mark.splits, &plan->mark.split_cap, sizeof(*plan->mark.splits));
     array_shed(&plan->stack, &plan->stack_cap, sizeof(*plan->stack));
     range_list_reset(&plan->covered);
     range_list_reset(&plan->missing);
     range_list_reset(&plan->deletes_left);
     plan->has_retried = plan->replaces_deletes = false;
     plan->step_count = plan->incoming_steps = plan->delete_count = plan->stack_count = 0;
+    plan->doomed_count = 0;
     plan->drop_updates = 0;
+    plan->rest_structs = 0;
 }
 
 void plan_forget(struct plan *plan)
 {
     batch_reset(&plan->incoming);
     batch_reset(&plan->retried);
-    plan->delete_count = 0;
+    plan->delete_count = plan->doomed_count = 0;
     plan->client_count = 0;
 }
 
@@ -410,6 +417,8 @@ void scratch_free(struct scratch *scratch)
     crdt_buf_done(&plan->rest);
     free(plan->steps);
     free(plan->deletes);
+    free(plan->doomed);
+    free(plan->mark.splits);
     free(plan->stack);
     range_list_done(&plan->covered);
     range_list_done(&plan->missing);
@@ -427,6 +436,8 @@ uint64_t scratch_bytes(const struct scratch *scratch)
     return sizeof(*scratch) + batch_bytes(&plan->incoming) + batch_bytes(&plan->retried) +
            plan->retry.cap + plan->rest.cap + (uint64_t)plan->step_cap * sizeof(*plan->steps) +
            (uint64_t)plan->delete_cap * sizeof(*plan->deletes) +
+           (uint64_t)plan->doomed_cap * sizeof(*plan->doomed) +
+           (uint64_t)plan->mark.split_cap * sizeof(*plan->mark.splits) +
            (uint64_t)plan->stack_cap * sizeof(*plan->stack) +
            (plan->covered.cap + plan->missing.cap + plan->deletes_left.cap) * sizeof(struct range) +
            (scratch->writer ? crdt_writer_bytes(scratch->writer) : 0) + scratch->update.cap +

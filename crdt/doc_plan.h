@@ -13,6 +13,8 @@ struct batch_client {
     uint64_t id;
     uint32_t client; /* of the document; NIL: unknown to it */
     uint32_t group;  /* its structs; NIL: none */
+    uint32_t state;  /* in the document before the commit, */
+    uint32_t last;   /* and its last item then */
 };
 
 /* A struct: crdt_struct in a third of the bytes. Clients are indices into batch->clients. */
@@ -80,11 +82,12 @@ struct batch {
     bool has_streamed; /* something is in the document already */
 };
 
-/* Decodes an update. Clients that have structs in it become known to the document. With
- * batch->is_streamed, set by the caller, what can be integrated at once is; -EAGAIN if it must not
- * have been. */
+/* Decodes an update; a batch keeps the limits of the first time. Clients that have structs in it
+ * become known to the document. With batch->is_streamed, set by the caller, what can be integrated
+ * at once is; -EAGAIN if it must not have been. */
 CRDT_WARN_UNUSED int batch_decode(struct crdt_doc *doc, struct batch *batch,
-                                  enum crdt_format format, const uint8_t *update, size_t len);
+                                  const struct crdt_limits *limits, enum crdt_format format,
+                                  const uint8_t *update, size_t len);
 /* Empties a batch; memory stays, if it is not much. */
 void batch_reset(struct batch *batch);
 void batch_done(struct batch *batch);
@@ -92,6 +95,20 @@ uint64_t batch_bytes(const struct batch *batch);
 /* Undoes the decoding of a struct. */
 void batch_describe(const struct batch *batch, const struct record *record,
                     struct crdt_struct *ret_struct);
+
+int batch_intern(struct crdt_doc *doc, struct batch *batch, uint64_t id, uint32_t *ret_client);
+
+/* The index of a client in the batch, most often that of the one which was named last. -ENOMEM. */
+static inline int batch_client(struct crdt_doc *doc, struct batch *batch, uint64_t id,
+                               uint32_t *ret_client)
+{
+    uint32_t last = batch->last_client;
+
+    if (last >= batch->client_count || batch->clients[last].id != id)
+        return batch_intern(doc, batch, id, ret_client);
+    *ret_client = last;
+    return 0;
+}
 
 static inline enum crdt_ref record_ref(const struct record *record)
 {
@@ -102,6 +119,9 @@ static inline enum crdt_ref record_ref(const struct record *record)
 
 bool stream_is_possible(const struct crdt_doc *doc);
 CRDT_WARN_UNUSED int stream_begin(struct crdt_doc *doc, size_t len);
+/* Integrates a struct that is no client's first in the update, if that is simple: 1 or 0. */
+CRDT_WARN_UNUSED int stream_plain(struct crdt_doc *doc, struct batch *batch,
+                                  const struct crdt_struct *s);
 /* Integrates the only struct of a batch; if it has to wait, streaming ends with it. */
 CRDT_WARN_UNUSED int stream_record(struct crdt_doc *doc, struct batch *batch);
 /* The same for a range of deletes; 0 if it has to wait. */
@@ -144,6 +164,35 @@ CRDT_WARN_UNUSED int record_examine(const struct crdt_doc *doc, const struct bat
                                     const struct record *record, enum verdict *ret_verdict,
                                     uint32_t *ret_missing);
 
+/* A value that is replaced: it is deleted when no insertion can fail any more. Until then it may be
+ * split, but for an empty one, which keeps its index. */
+struct doomed {
+    struct deletion clocks;
+    uint32_t item;
+};
+
+/* An item that was cut in two, and the content it had. */
+struct split {
+    uint32_t client;
+    uint32_t clock; /* of the right part */
+    uint32_t content;
+    uint32_t content_len;
+    uint32_t pair_at; /* where the text had a surrogate pair that was cut; 0: none was */
+    uint8_t pair[4];
+};
+
+/* What the document was before the insertions of a commit, see doc_retract.c. */
+struct mark {
+    uint32_t type_count;
+    uint32_t entry_count;
+    uint32_t name_count;
+    uint32_t text_len;
+    uint32_t payload_len;
+    struct split *splits; /* since then */
+    uint32_t split_count;
+    uint32_t split_cap;
+};
+
 /* Zero-initialise. What it needs memory for is kept from one update to the next. */
 struct plan {
     struct batch incoming;
@@ -160,6 +209,11 @@ struct plan {
     uint32_t delete_count;
     uint32_t delete_cap;
 
+    struct doomed *doomed;
+    uint32_t doomed_count;
+    uint32_t doomed_cap;
+    struct mark mark;
+
     uint32_t *stack; /* structs that wait for others of the same batch */
     uint32_t stack_count;
     uint32_t stack_cap;
@@ -167,6 +221,7 @@ struct plan {
     /* What becomes of doc->pending. */
     size_t drop_updates;       /* so many of its last updates are in `retried` or `rest` */
     struct crdt_buf rest;      /* structs that wait, v2; empty if none */
+    uint64_t rest_structs;     /* in it, at most */
     struct range_list covered; /* by `rest` */
     struct range_list missing;
     bool replaces_deletes; /* deletes_left is all of them, not only what is new */
@@ -216,8 +271,22 @@ CRDT_WARN_UNUSED int doc_apply(struct crdt_doc *doc, enum crdt_format format, co
 void loading_begin(struct crdt_doc *doc, size_t len);
 void loading_end(struct crdt_doc *doc);
 
-/* Integrates a struct from the client's state on; everything it needs is there and reserved. */
-void doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct record *record);
+/* Integrates a struct from the client's state on; everything it needs is there and reserved.
+ * -E2BIG: the update has taken too many steps, and the struct is not in the document. */
+CRDT_WARN_UNUSED int doc_integrate(struct crdt_doc *doc, const struct batch *batch,
+                                   const struct record *record);
+/* The same for a text, or what is left of one, that begins at the client's state and has an origin,
+ * right origin, or both, of these clients. */
+CRDT_WARN_UNUSED int doc_integrate_plain(struct crdt_doc *doc, const struct crdt_struct *s,
+                                         uint32_t client, uint32_t origin_client,
+                                         uint32_t right_client);
+
+/* ---- doc_retract.c ---- */
+
+/* Notes what the document is, before the insertions of a commit. */
+void doc_mark(struct crdt_doc *doc, struct plan *plan);
+/* Takes back all insertions since doc_mark(). */
+void doc_retract(struct crdt_doc *doc, struct plan *plan);
 
 /* ---- doc_pending.c ---- */
 

@@ -132,7 +132,7 @@ static uint32_t find_item(const struct crdt_doc *doc, uint64_t client_id, uint64
 
     if (client == NIL || clock >= doc->clients[client].state)
         return NIL;
-    item_walk_start(doc, &walk, client, (uint32_t)clock);
+    walk = item_walk_from(doc, client, (uint32_t)clock);
     do /* the first ones may be without length */
         item = item_walk_next(&walk);
     while (item != NIL && item_end(&doc->items[item]) <= clock);

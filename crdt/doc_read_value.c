@@ -7,6 +7,7 @@
 
 #include "any.h"
 #include "doc_read.h"
+#include "members.h"
 
 /* ---- contents as values ---- */
 
@@ -95,25 +96,10 @@ static void write_number(struct crdt_buf *out, double value)
 
 static void write_float(struct lib0_reader *r, size_t size, struct crdt_buf *out)
 {
-    const uint8_t *data = lib0_read_bytes(r, size);
-    uint64_t bits = 0;
-    uint32_t narrow_bits;
-    double value;
-    float narrow;
+    double value = crdt_any_read_float(r, size);
 
-    if (!data)
-        return;
-    if (size == sizeof(narrow)) {
-        memcpy(&narrow_bits, data, size);
-        narrow_bits = be32toh(narrow_bits);
-        memcpy(&narrow, &narrow_bits, size);
-        value = (double)narrow;
-    } else {
-        memcpy(&bits, data, size);
-        bits = be64toh(bits);
-        memcpy(&value, &bits, size);
-    }
-    write_number(out, value);
+    if (!r->has_failed)
+        write_number(out, value);
 }
 
 static void write_decimal(struct crdt_buf *out, bool is_negative, uint64_t magnitude)
@@ -230,23 +216,6 @@ bool name_is_proto(const struct crdt_doc *doc, uint32_t name)
     return text.len == sizeof(proto) - 1 && !memcmp(text.data, proto, text.len);
 }
 
-#define NOT_AN_INDEX UINT64_MAX
-
-/* The value of a name that JavaScript takes for an array index. */
-static uint64_t array_index(struct crdt_slice name)
-{
-    uint64_t index = 0;
-
-    if (name.len == 0 || name.len > 10 || (name.data[0] == '0' && name.len > 1))
-        return NOT_AN_INDEX;
-    for (size_t i = 0; i < name.len; i++) {
-        if (name.data[i] < '0' || name.data[i] > '9')
-            return NOT_AN_INDEX;
-        index = index * 10 + (name.data[i] - '0');
-    }
-    return index < UINT32_MAX ? index : NOT_AN_INDEX;
-}
-
 struct rank {
     uint64_t index;
     size_t place;
@@ -272,7 +241,7 @@ int order_members(const struct crdt_doc *doc, void *names, size_t count, size_t 
         uint32_t name;
 
         memcpy(&name, elements + i * size, sizeof(name));
-        has_index = array_index(name_slice(doc, name)) != NOT_AN_INDEX;
+        has_index = crdt_member_index(name_slice(doc, name)) != CRDT_NOT_AN_INDEX;
     }
     if (!has_index)
         return 0;
@@ -284,7 +253,7 @@ int order_members(const struct crdt_doc *doc, void *names, size_t count, size_t 
             uint32_t name;
 
             memcpy(&name, copy + i * size, sizeof(name));
-            ranks[i] = (struct rank){array_index(name_slice(doc, name)), i};
+            ranks[i] = (struct rank){crdt_member_index(name_slice(doc, name)), i};
         }
         qsort(ranks, count, sizeof(*ranks), compare_ranks);
         for (size_t i = 0; i < count; i++)

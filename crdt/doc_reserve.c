@@ -1,8 +1,8 @@
 /*
- * The commit of a plan cannot fail: it allocates nothing but caches, which it can do without, and
- * chunks, which stand by. What it can need at most follows from the plan: an item for each struct,
- * and two for each split that a struct's neighbours or the ends of a delete can cause (the second
- * one only if there are surrogate pairs to cut).
+ * The commit of a plan cannot lack memory: it allocates nothing but caches, which it can do
+ * without, and chunks, which stand by. What it can need at most follows from the plan: an item for
+ * each struct, and two for each split that a struct's neighbours or the ends of a delete can cause
+ * (the second one only if there are surrogate pairs to cut).
  */
 #include "doc_plan.h"
 
@@ -208,8 +208,7 @@ static int reserve_demand(struct crdt_doc *doc, const struct demand *demand)
     int r = items_reserve(doc, demand->items);
 
     if (r == 0)
-        r = array_reserve(&doc->types, &doc->type_cap, doc->type_count + demand->types,
-                          sizeof(*doc->types));
+        r = types_reserve(doc, demand->types);
     if (r == 0 && demand->entries > 0)
         r = entries_reserve(doc, demand->entries);
     if (r == 0 && demand->names > 0)
@@ -236,10 +235,15 @@ static int reserve_client(struct crdt_doc *doc, uint32_t client)
 
 int record_reserve(struct crdt_doc *doc, const struct batch *batch, const struct record *record)
 {
+    struct plan *plan = &doc->scratch->plan;
     struct demand demand = {0};
     int r;
 
     demand_record(doc, &demand, batch, record);
+    r = array_reserve(&plan->doomed, &plan->doomed_cap, plan->doomed_count + (uint64_t)1,
+                      sizeof(*plan->doomed));
+    if (r < 0)
+        return r;
     r = reserve_client(doc, batch->clients[record->client].client);
     if (r == 0 && record->origin_client != NIL)
         r = reserve_client(doc, batch->clients[record->origin_client].client);
@@ -257,6 +261,20 @@ int delete_reserve(struct crdt_doc *doc, uint32_t client)
     return r ? r : reserve_client(doc, client);
 }
 
+/* Room to put off deletes until no insertion can fail, and to undo what cannot stay. */
+static int reserve_retraction(const struct crdt_doc *doc, struct plan *plan)
+{
+    struct mark *mark = &plan->mark;
+    int r = array_reserve(&plan->doomed, &plan->doomed_cap,
+                          plan->doomed_count + (uint64_t)plan->step_count, sizeof(*plan->doomed));
+
+    if (r == 0)
+        r = array_reserve(&mark->splits, &mark->split_cap,
+                          plan->step_count * (uint64_t)(doc->has_wide_text ? 4 : 2),
+                          sizeof(*mark->splits));
+    return r;
+}
+
 int plan_reserve(struct crdt_doc *doc, struct plan *plan)
 {
     struct demand demand = {0};
@@ -268,6 +286,8 @@ int plan_reserve(struct crdt_doc *doc, struct plan *plan)
     r = reserve_clients(doc, plan, &demand);
     if (r == 0)
         r = reserve_demand(doc, &demand);
+    if (r == 0)
+        r = reserve_retraction(doc, plan);
     if (r == 0)
         r = pending_reserve(doc, plan);
     return r;

@@ -8,11 +8,10 @@
 static int add_deleted(const struct crdt_doc *doc, uint32_t client, struct crdt_delete_set *deletes)
 {
     uint64_t id = doc->clients[client].id;
-    struct item_walk walk;
+    struct item_walk walk = item_walk_from(doc, client, 0);
     uint32_t index;
     int r = 0;
 
-    item_walk_start(doc, &walk, client, 0);
     while (r == 0 && (index = item_walk_next(&walk)) != NIL) {
         const struct item *item = &doc->items[index];
 
@@ -49,12 +48,13 @@ int crdt_doc_snapshot(const struct crdt_doc *doc, struct crdt_snapshot **ret_sna
 int crdt_doc_at_snapshot(const struct crdt_doc *doc, enum crdt_format format,
                          const struct crdt_snapshot *snapshot, struct crdt_buf *out)
 {
+    struct crdt_limits own = doc_own_limits(doc);
     struct crdt_buf whole = {0};
     int r = crdt_doc_encode(doc, format, NULL, 0, &whole);
 
     if (r == 0)
         r = crdt_update_at_snapshot(format, (struct crdt_slice){whole.data, whole.len}, snapshot,
-                                    &doc->limits, out);
+                                    &own, out);
     crdt_buf_done(&whole);
     return r;
 }

@@ -1,4 +1,4 @@
-#include "doc.h"
+#include "doc_plan.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -313,16 +313,14 @@ static void index_insert(struct crdt_doc *doc, struct client *c, struct slot slo
     chunk->count++;
 }
 
-static void index_append(struct crdt_doc *doc, struct client *c, struct slot slot)
+struct chunk *client_add_chunk(struct crdt_doc *doc, struct client *c, uint32_t clock)
 {
-    struct chunk *chunk = c->chunks[c->chunk_count - 1].chunk;
+    struct chunk *chunk;
 
-    if (chunk->count == chunk->cap) {
-        assert(chunk->cap == CHUNK_SLOTS);
-        chunk = index_add_chunk(doc, c, c->chunk_count);
-        c->chunks[c->chunk_count - 1].clock = slot.clock;
-    }
-    chunk->slots[chunk->count++] = slot;
+    assert(c->chunks[c->chunk_count - 1].chunk->cap == CHUNK_SLOTS);
+    chunk = index_add_chunk(doc, c, c->chunk_count);
+    c->chunks[c->chunk_count - 1].clock = clock;
+    return chunk;
 }
 
 /* Takes a slot behind that of the hint out of the index. */
@@ -351,32 +349,53 @@ uint32_t item_find(struct crdt_doc *doc, uint32_t client, uint32_t clock)
     return index_seek(c, clock)->item;
 }
 
-void item_register(struct crdt_doc *doc, uint32_t item)
+void item_unregister(struct crdt_doc *doc, struct client *client)
 {
-    const struct item *i = &doc->items[item];
-    struct client *c = &doc->clients[i->client];
+    struct chunk *chunk = client->chunks[client->chunk_count - 1].chunk;
 
-    assert(i->clock == c->state);
-    index_append(doc, c, (struct slot){i->clock, item});
-    c->last_item = item;
-    c->state = item_end(i);
+    if (--chunk->count == 0 && client->chunk_count > 1) {
+        chunk_give_back(doc, chunk);
+        chunk = client->chunks[--client->chunk_count - 1].chunk;
+    }
+    client->last_item = chunk->count > 0 ? chunk->slots[chunk->count - 1].item : NIL;
+    client->hint_chunk = client->hint_slot = 0;
 }
 
-void item_walk_start(const struct crdt_doc *doc, struct item_walk *walk, uint32_t client,
-                     uint32_t clock)
+struct item_walk item_walk_from(const struct crdt_doc *doc, uint32_t client, uint32_t clock)
 {
     const struct client *c = &doc->clients[client];
+    struct item_walk walk = {.client = c};
 
-    *walk = (struct item_walk){.client = c};
     if (c->chunk_count == 0 || c->chunks[0].chunk->count == 0)
-        walk->chunk = c->chunk_count;
+        walk.chunk = c->chunk_count;
     else if (clock >= c->state && clock > 0)
-        walk->chunk = c->chunk_count;
+        walk.chunk = c->chunk_count;
     else if (clock > 0)
-        index_search(c, clock, &walk->chunk, &walk->slot);
+        index_search(c, clock, &walk.chunk, &walk.slot);
+    return walk;
 }
 
 /* ---- splits ---- */
+
+static void note_split(struct crdt_doc *doc, const struct item *item, uint32_t diff)
+{
+    struct mark *mark = doc->mark;
+
+    assert(mark->split_count < mark->split_cap);
+    mark->splits[mark->split_count++] = (struct split){.client = item->client,
+                                                       .clock = item->clock + diff,
+                                                       .content = item->content,
+                                                       .content_len = item->content_len};
+}
+
+/* The split that was noted last cuts the surrogate pair which the text has at `at`. */
+static void note_pair(struct crdt_doc *doc, uint32_t at)
+{
+    struct split *split = &doc->mark->splits[doc->mark->split_count - 1];
+
+    split->pair_at = at;
+    memcpy(split->pair, doc->text + at, sizeof(split->pair));
+}
 
 /* The new item behind `item`, from its unit `diff` on; the contents are the caller's. */
 static uint32_t add_right(struct crdt_doc *doc, uint32_t item, uint32_t diff)
@@ -384,6 +403,8 @@ static uint32_t add_right(struct crdt_doc *doc, uint32_t item, uint32_t diff)
     uint32_t right = item_new(doc);
     struct item *l = &doc->items[item], *r = &doc->items[right];
 
+    if (doc->mark)
+        note_split(doc, l, diff);
     *r = *l;
     r->clock += diff;
     r->len -= diff;
@@ -423,6 +444,8 @@ static void split_string(struct crdt_doc *doc, uint32_t item, uint32_t right)
     l->content_len = offset;
     if (!is_inside)
         return;
+    if (doc->mark)
+        note_pair(doc, l->content + offset);
     memcpy(text + offset, REPLACEMENT, REPLACEMENT_LEN);
     l->content_len += REPLACEMENT_LEN;
     if (r->len > 1) {
@@ -499,20 +522,30 @@ static bool is_joinable(const struct crdt_doc *doc, uint32_t left, uint32_t righ
            item_continues(doc, left, right);
 }
 
+void item_unlink(struct crdt_doc *doc, const struct item *item)
+{
+    struct entry *entry = item->flags & ITEM_IS_KEYED ? &doc->entries[item->place] : NULL;
+
+    if (item->left != NIL)
+        doc->items[item->left].right = item->right;
+    else
+        *(entry ? &entry->head : &doc->types[item->place].start) = item->right;
+    if (item->right != NIL)
+        doc->items[item->right].left = item->left;
+    else if (entry)
+        entry->tail = item->left;
+}
+
 /* Takes `right`, whose clocks `left` takes over, out of its list. */
 static void absorb(struct crdt_doc *doc, uint32_t left, uint32_t right)
 {
     struct item *l = &doc->items[left], *r = &doc->items[right];
 
     l->len += r->len;
-    if (r->ref == CRDT_REF_DELETED) {
+    if (r->ref != CRDT_REF_GC) {
         if (doc->positions)
             positions_remove(doc, right);
-        l->right = r->right;
-        if (r->right != NIL)
-            doc->items[r->right].left = left;
-        else if (r->flags & ITEM_IS_KEYED)
-            doc->entries[r->place].tail = left;
+        item_unlink(doc, r);
         /* Deleted, both begin at the same index. */
         if (doc->cursor.item == right)
             doc->cursor.item = left;
@@ -548,4 +581,23 @@ void items_join(struct crdt_doc *doc, uint32_t client, uint32_t from, uint32_t t
             c->hint_slot = slot;
         }
     }
+}
+
+uint32_t item_unsplit(struct crdt_doc *doc, uint32_t client, uint32_t clock)
+{
+    struct client *c = &doc->clients[client];
+    uint32_t left = index_seek(c, clock - 1)->item, chunk = c->hint_chunk, slot = c->hint_slot + 1;
+    uint32_t right;
+
+    if (slot == c->chunks[chunk].chunk->count) {
+        slot = 0;
+        chunk++;
+    }
+    right = c->chunks[chunk].chunk->slots[slot].item;
+    assert(doc->items[right].clock == clock && doc->items[left].right == right);
+    absorb(doc, left, right);
+    index_remove(doc, c, chunk, slot);
+    if (c->last_item == right)
+        c->last_item = left;
+    return left;
 }

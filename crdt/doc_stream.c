@@ -40,53 +40,60 @@ static inline bool has_client_room(const struct crdt_doc *doc, uint32_t client)
            doc->spare_chunk_count >= STRUCT_CHUNKS;
 }
 
-/* Can a text be added without reserving anything? */
-static inline bool has_room(struct crdt_doc *doc, const struct batch *batch,
-                            const struct record *record)
+/* Finds the document's client of a neighbour: 1; or 0 when there is more to be done than to look it
+ * up, as the neighbour is not known or a split of it might need memory. The client that writes is
+ * known to have room. */
+static inline int find_neighbour(struct crdt_doc *doc, struct batch *batch, struct crdt_id id,
+                                 uint32_t writer, uint32_t *ret_client)
 {
-    enum crdt_ref ref = record_ref(record);
+    uint32_t client;
+    int r = batch_client(doc, batch, id.client, &client);
 
-    if (record->rare != NIL || (ref != CRDT_REF_STRING && ref != CRDT_REF_DELETED) ||
-        doc->item_cap - doc->item_count < STRUCT_ITEMS)
-        return false;
+    if (r < 0)
+        return r;
+    client = batch->clients[client].client;
+    if (client == NIL || id.clock >= doc->clients[client].state ||
+        (client != writer && !has_client_room(doc, client)))
+        return 0;
+    *ret_client = client;
+    return 1;
+}
+
+int stream_plain(struct crdt_doc *doc, struct batch *batch, const struct crdt_struct *s)
+{
+    uint32_t group = batch->groups[batch->group_count - 1].client;
+    uint32_t client = batch->clients[group].client, origin = NIL, right = NIL;
+    const struct plan *plan = &doc->scratch->plan;
+    enum crdt_ref ref = crdt_struct_ref(s);
+    int r = 1;
+
+    if ((ref != CRDT_REF_STRING && ref != CRDT_REF_DELETED) || s->parent != CRDT_PARENT_IMPLIED ||
+        s->id.clock != doc->clients[client].state || !has_client_room(doc, client) ||
+        doc->item_cap - doc->item_count < STRUCT_ITEMS || plan->doomed_count == plan->doomed_cap)
+        return 0;
     if (ref == CRDT_REF_STRING &&
-        (doc->text_cap - doc->text_len < record->bytes_len || record->bytes_len != record->len))
-        return false;
-    return has_client_room(doc, batch->clients[record->client].client) &&
-           (record->origin_client == record->client || record->origin_client == NIL ||
-            has_client_room(doc, batch->clients[record->origin_client].client)) &&
-           (record->right_client == record->client || record->right_client == NIL ||
-            has_client_room(doc, batch->clients[record->right_client].client));
-}
-
-static inline bool is_planned(const struct crdt_doc *doc, const struct batch *batch,
-                              uint32_t client, uint32_t clock)
-{
-    uint32_t known = client == NIL ? NIL : batch->clients[client].client;
-
-    return client == NIL || (known != NIL && clock < doc->clients[known].planned);
-}
-
-/* Is it a struct that the shortest of checks shows to be next? */
-static inline bool is_simple(const struct crdt_doc *doc, const struct batch *batch,
-                             const struct record *record)
-{
-    return record->rare == NIL && record_ref(record) != CRDT_REF_SKIP &&
-           record->clock == doc->clients[batch->clients[record->client].client].planned &&
-           is_planned(doc, batch, record->origin_client, record->origin_clock) &&
-           is_planned(doc, batch, record->right_client, record->right_clock);
+        (s->content.bytes.len != s->len || doc->text_cap - doc->text_len < s->content.bytes.len))
+        return 0;
+    if (s->info & CRDT_INFO_ORIGIN)
+        r = find_neighbour(doc, batch, s->origin, client, &origin);
+    if (r > 0 && s->info & CRDT_INFO_RIGHT_ORIGIN)
+        r = find_neighbour(doc, batch, s->right_origin, client, &right);
+    if (r <= 0)
+        return r;
+    batch->has_streamed = true;
+    r = doc_integrate_plain(doc, s, client, origin, right);
+    doc->clients[client].planned = doc->clients[client].state;
+    return r < 0 ? r : 1;
 }
 
 int stream_record(struct crdt_doc *doc, struct batch *batch)
 {
     struct record *record = &batch->records[--batch->count];
     struct group *group = &batch->groups[batch->group_count - 1];
-    enum verdict verdict = VERDICT_APPLY;
+    enum verdict verdict;
     uint32_t missing;
-    int r = 0;
+    int r = record_examine(doc, batch, record, &verdict, &missing);
 
-    if (!is_simple(doc, batch, record))
-        r = record_examine(doc, batch, record, &verdict, &missing);
     /* A bad one, too, is left to the plan: what is malformed behind it comes first. */
     if (r < 0 || verdict == VERDICT_AHEAD || verdict == VERDICT_WAIT) {
         batch->count++;
@@ -98,28 +105,33 @@ int stream_record(struct crdt_doc *doc, struct batch *batch)
     group->count = 0;
     if (verdict == VERDICT_SKIP)
         return 0;
-    r = has_room(doc, batch, record) ? 0 : record_reserve(doc, batch, record);
+    r = record_reserve(doc, batch, record);
     if (r < 0)
         return r;
     batch->has_streamed = true;
-    doc_integrate(doc, batch, record);
+    r = doc_integrate(doc, batch, record);
     doc->clients[batch->clients[record->client].client].planned = record->clock + record->len;
     batch->rare_count = 0;
-    return 0;
+    return r;
 }
 
 int stream_delete(struct crdt_doc *doc, struct batch *batch, const struct deletion *d)
 {
-    uint32_t client = batch->clients[d->client].client;
+    uint32_t client = batch->clients[d->client].client, end = d->clock + d->len;
+    const struct item *item;
     int r = 0;
 
-    if (client == NIL || d->clock + d->len > doc->clients[client].state)
+    if (client == NIL || end > doc->clients[client].state)
         return 0;
+    /* What is left of a deleted text most often came as such. */
+    item = &doc->items[item_find(doc, client, d->clock)];
+    if (item_is_deleted(item) && end <= item_end(item))
+        return 1;
     if (doc->item_cap - doc->item_count < STRUCT_ITEMS || !has_client_room(doc, client))
         r = delete_reserve(doc, client);
     if (r < 0)
         return r;
     if (doc_delete_range(doc, client, d->clock, d->len))
-        items_join(doc, client, d->clock, d->clock + d->len);
+        items_join(doc, client, d->clock, end);
     return 1;
 }

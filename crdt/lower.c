@@ -1,5 +1,6 @@
 #include "lower.h"
 
+#include "case_class.h"
 #include "lib0.h"
 
 /* Every `step`th code point from `first` to `last` has its small letter `distance` further on. */
@@ -108,25 +109,73 @@ static void write_point(struct crdt_buf *out, uint32_t point)
     lib0_write_u8(out, (uint8_t)(0x80 | (point & 0x3f)));
 }
 
+/* The code point at `*pos`, which moves behind it. */
+static uint32_t next_point(struct crdt_slice text, size_t *pos)
+{
+    uint32_t point = text.data[(*pos)++];
+
+    if (point >= 0xc0) {
+        int more = point >= 0xf0 ? 3 : point >= 0xe0 ? 2 : 1;
+
+        point &= 0x3fu >> more;
+        while (more-- > 0 && *pos < text.len)
+            point = point << 6 | (text.data[(*pos)++] & 0x3fu);
+    }
+    return point;
+}
+
+/* The class of the nearest code point before `pos` that is not ignorable; none at the start. */
+static enum crdt_case_class class_before(struct crdt_slice text, size_t pos)
+{
+    while (pos > 0) {
+        do
+            pos--;
+        while (pos > 0 && (text.data[pos] & 0xc0) == 0x80);
+
+        size_t at = pos;
+        enum crdt_case_class found = crdt_case_class(next_point(text, &at));
+
+        if (found != CRDT_CASE_IGNORABLE)
+            return found;
+    }
+    return CRDT_CASE_NONE;
+}
+
+static enum crdt_case_class class_behind(struct crdt_slice text, size_t pos)
+{
+    while (pos < text.len) {
+        enum crdt_case_class found = crdt_case_class(next_point(text, &pos));
+
+        if (found != CRDT_CASE_IGNORABLE)
+            return found;
+    }
+    return CRDT_CASE_NONE;
+}
+
+/* The small letter of the capital sigma from `start` to `end`: another one at the end of a word. */
+static uint32_t lower_sigma(struct crdt_slice text, size_t start, size_t end)
+{
+    const uint32_t small_sigma = 0x3c3, final_sigma = 0x3c2;
+    bool is_final =
+        class_before(text, start) == CRDT_CASE_CASED && class_behind(text, end) != CRDT_CASE_CASED;
+
+    return is_final ? final_sigma : small_sigma;
+}
+
 void crdt_write_lower(struct crdt_buf *out, struct crdt_slice text)
 {
-    /* The one letter that becomes two code points. */
-    const uint32_t dotted_i = 0x130, dot = 0x307;
+    /* The one letter that becomes two code points, and the one that looks at those around it. */
+    const uint32_t dotted_i = 0x130, dot = 0x307, capital_sigma = 0x3a3;
 
     for (size_t i = 0; i < text.len;) {
-        uint8_t lead = text.data[i++];
-        uint32_t point = lead;
+        size_t start = i;
+        uint32_t point = next_point(text, &i);
 
-        if (lead >= 0xc0) {
-            int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-
-            point = lead & (0x3fu >> more);
-            while (more-- > 0 && i < text.len)
-                point = point << 6 | (text.data[i++] & 0x3fu);
-        }
         if (point == dotted_i) {
             write_point(out, 'i');
             write_point(out, dot);
+        } else if (point == capital_sigma) {
+            write_point(out, lower_sigma(text, start, i));
         } else {
             write_point(out, lower(point));
         }

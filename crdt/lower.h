@@ -1,7 +1,6 @@
 /*
- * lower: lower case of text as JavaScript's toLowerCase() has it (Unicode 17), but for the one rule
- * of it that looks at the letters around: a capital sigma at the end of a word becomes the same
- * small letter as any other. For the names of XML nodes.
+ * lower: lower case of text as JavaScript's toLowerCase() has it (Unicode 17). For the names of XML
+ * nodes.
  */
 #pragma once
 

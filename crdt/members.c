@@ -7,8 +7,6 @@
 /* Below this many members comparing all keys is cheaper than sorting them. */
 #define FEW 16
 
-#define NOT_AN_INDEX UINT64_MAX
-
 /* A member while it is being sorted. */
 struct ranked {
     const uint8_t *key;
@@ -39,18 +37,22 @@ int crdt_members_push(struct crdt_members *members, struct crdt_member member)
     return 0;
 }
 
-/* The array index that a key spells (ECMA-262 6.1.7: 0 to 2^32 - 2 in canonical form). */
-static uint64_t array_index(const uint8_t *key, size_t len)
+uint64_t crdt_member_index(struct crdt_slice key)
 {
-    if (len == 0 || len > 10 || (key[0] == '0' && len > 1))
-        return NOT_AN_INDEX;
+    if (key.len == 0 || key.len > 10 || (key.data[0] == '0' && key.len > 1))
+        return CRDT_NOT_AN_INDEX;
     uint64_t value = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (key[i] < '0' || key[i] > '9')
-            return NOT_AN_INDEX;
-        value = value * 10 + (uint64_t)(key[i] - '0');
+    for (size_t i = 0; i < key.len; i++) {
+        if (key.data[i] < '0' || key.data[i] > '9')
+            return CRDT_NOT_AN_INDEX;
+        value = value * 10 + (uint64_t)(key.data[i] - '0');
     }
-    return value < UINT32_MAX ? value : NOT_AN_INDEX;
+    return value < UINT32_MAX ? value : CRDT_NOT_AN_INDEX;
+}
+
+static uint64_t index_of(const uint8_t *key, size_t len)
+{
+    return crdt_member_index((struct crdt_slice){key, len});
 }
 
 static bool has_same_key(const struct crdt_member *a, const struct crdt_member *b,
@@ -65,7 +67,7 @@ static bool is_in_order(const struct crdt_member *list, size_t count, const uint
     if (count > FEW)
         return false;
     for (size_t i = 0; i < count; i++) {
-        if (array_index(keys + list[i].key, list[i].key_len) != NOT_AN_INDEX && count > 1)
+        if (index_of(keys + list[i].key, list[i].key_len) != CRDT_NOT_AN_INDEX && count > 1)
             return false;
         for (size_t j = 0; j < i; j++) {
             if (has_same_key(&list[i], &list[j], keys))
@@ -163,7 +165,7 @@ int crdt_members_order(struct crdt_members *members, size_t first, const uint8_t
             .start = list[i].start,
             .end = list[i].end,
             .place = i,
-            .index = array_index(key, list[i].key_len),
+            .index = index_of(key, list[i].key_len),
         };
     }
     size_t from = list[0].start;

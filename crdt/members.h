@@ -8,6 +8,11 @@
 
 #include "lib0.h"
 
+#define CRDT_NOT_AN_INDEX UINT64_MAX
+
+/* The array index that a key spells (ECMA-262 6.1.7: 0 to 2^32 - 2 in canonical form). */
+uint64_t crdt_member_index(struct crdt_slice key);
+
 /* One member, as offsets so that buffers may move. */
 struct crdt_member {
     size_t key; /* from the `keys` of crdt_members_order() */

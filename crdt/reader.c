@@ -71,6 +71,7 @@ void crdt_limits_init(struct crdt_limits *limits, const struct crdt_limits *from
         .structs = from->structs ? from->structs : CRDT_DEFAULT_STRUCTS,
         .clients = from->clients ? from->clients : CRDT_DEFAULT_CLIENTS,
         .nesting = from->nesting ? from->nesting : CRDT_DEFAULT_NESTING,
+        .steps = from->steps ? from->steps : CRDT_DEFAULT_STEPS,
         .output_bytes = from->output_bytes ? from->output_bytes : CRDT_DEFAULT_OUTPUT_BYTES,
         .pending_bytes = from->pending_bytes ? from->pending_bytes : CRDT_DEFAULT_PENDING_BYTES,
     };

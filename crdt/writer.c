@@ -12,9 +12,12 @@
  * where they are inlined. */
 #define BOTH static inline __attribute__((always_inline))
 
-/* What a struct of v1 takes beside its content, more or less. */
+/* What a struct takes beside its content, more or less: in v1, and in each column of v2. */
 #define TYPICAL_STRUCT_BYTES 24u
+#define TYPICAL_COLUMN_BYTES 1u
 #define SHORT_TEXT           32u
+/* What the lengths of all columns take at most. */
+#define LENGTHS_BYTES 100u
 /* A result of this size is not copied if the buffer to append to is empty. */
 #define HANDED_OVER_BYTES 4096u
 
@@ -86,16 +89,16 @@ void crdt_writer_free(struct crdt_writer *w)
     if (!w)
         return;
     crdt_buf_done(&w->rest);
-    crdt_buf_done(&w->runs.key_clock.out);
-    crdt_buf_done(&w->runs.client.out);
-    crdt_buf_done(&w->runs.left_clock.out);
-    crdt_buf_done(&w->runs.right_clock.out);
-    crdt_buf_done(&w->runs.info.out);
+    crdt_buf_done(&w->runs.key_clock.out.buf);
+    crdt_buf_done(&w->runs.client.out.buf);
+    crdt_buf_done(&w->runs.left_clock.out.buf);
+    crdt_buf_done(&w->runs.right_clock.out.buf);
+    crdt_buf_done(&w->runs.info.out.buf);
     crdt_buf_done(&w->runs.text);
-    crdt_buf_done(&w->runs.text_lens.out);
-    crdt_buf_done(&w->runs.parent_info.out);
-    crdt_buf_done(&w->runs.type_ref.out);
-    crdt_buf_done(&w->runs.len.out);
+    crdt_buf_done(&w->runs.text_lens.out.buf);
+    crdt_buf_done(&w->runs.parent_info.out.buf);
+    crdt_buf_done(&w->runs.type_ref.out.buf);
+    crdt_buf_done(&w->runs.len.out.buf);
     crdt_buf_done(&w->scratch);
     free(w->groups);
     free(w);
@@ -105,7 +108,7 @@ void crdt_writer_restart(struct crdt_writer *w)
 {
     assert(w->format == CRDT_V1);
     w->rest.len = 0;
-    w->rest.error = 0;
+    w->rest.error = w->scratch.error = 0;
     w->error = 0;
     w->delete_clock = 0;
     w->has_counts = false;
@@ -124,29 +127,35 @@ size_t crdt_writer_bytes(const struct crdt_writer *w)
 #define FIRST_ROOM    8u
 #define MAX_ROOM      1024u
 
-static void make_room(struct crdt_writer *w)
+static void reserve_columns(struct crdt_writer *w, size_t bytes)
 {
     struct runs *runs = &w->runs;
-    struct crdt_buf *columns[] = {
+    struct crdt_column_out *columns[] = {
         &runs->key_clock.out,   &runs->client.out,   &runs->left_clock.out,
         &runs->right_clock.out, &runs->info.out,     &runs->text_lens.out,
         &runs->parent_info.out, &runs->type_ref.out, &runs->len.out,
     };
+    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        if (crdt_column_reserve(columns[i], bytes) < 0)
+            w->error = -ENOMEM;
+    }
+}
+
+static void make_room(struct crdt_writer *w, size_t writes)
+{
+    struct runs *runs = &w->runs;
     runs->step = runs->step == 0 ? FIRST_ROOM : runs->step * 2;
     if (runs->step > MAX_ROOM)
         runs->step = MAX_ROOM;
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-        if (lib0_reserve(columns[i], runs->step * CRDT_RUN_BYTES) < 0)
-            w->error = -ENOMEM;
-    }
-    runs->room = runs->step;
+    runs->room = runs->step > writes ? runs->step : writes;
+    reserve_columns(w, runs->room * CRDT_RUN_BYTES);
 }
 
 /* Must come before every write to a column. */
 static inline bool take_room(struct crdt_writer *w, size_t writes)
 {
     if (w->runs.room < writes)
-        make_room(w);
+        make_room(w, writes);
     w->runs.room -= writes;
     return w->error == 0;
 }
@@ -449,24 +458,26 @@ static void write_plain_v1(struct crdt_writer *w, const struct crdt_struct *s)
     if (is_text)
         p = put_text(w, p, text);
     w->rest.len = (size_t)(p - w->rest.data);
+    check_size(w);
 }
 
 static void write_plain_v2(struct crdt_writer *w, const struct crdt_struct *s)
 {
-    write_info(w, s->info, true);
-    if (s->info & CRDT_INFO_ORIGIN)
+    uint8_t info = s->info;
+    write_info(w, info, true);
+    if (info & CRDT_INFO_ORIGIN)
         write_left_id(w, s->origin, true);
-    if (s->info & CRDT_INFO_RIGHT_ORIGIN)
+    if (info & CRDT_INFO_RIGHT_ORIGIN)
         write_right_id(w, s->right_origin, true);
-    if (crdt_struct_ref(s) == CRDT_REF_DELETED) {
+    if ((info & CRDT_INFO_REF) == CRDT_REF_DELETED) {
         crdt_uint_run_write(&w->runs.len, s->len);
-    } else {
-        crdt_uint_run_write(&w->runs.text_lens, s->len);
-        if (lib0_reserve(&w->runs.text, s->content.bytes.len + SHORT_TEXT) < 0)
-            return;
-        uint8_t *p = w->runs.text.data + w->runs.text.len;
-        w->runs.text.len = (size_t)(put_text(w, p, s->content.bytes) - w->runs.text.data);
+        return;
     }
+    crdt_uint_run_write(&w->runs.text_lens, s->len);
+    if (lib0_reserve(&w->runs.text, s->content.bytes.len + SHORT_TEXT) < 0)
+        return;
+    uint8_t *p = w->runs.text.data + w->runs.text.len;
+    w->runs.text.len = (size_t)(put_text(w, p, s->content.bytes) - w->runs.text.data);
 }
 
 static void write_other(struct crdt_writer *w, const struct crdt_struct *s, uint64_t offset)
@@ -476,20 +487,21 @@ static void write_other(struct crdt_writer *w, const struct crdt_struct *s, uint
         write_struct(w, s, offset, true);
     else
         write_struct(w, s, offset, false);
+    check_size(w);
 }
 
 void crdt_writer_struct(struct crdt_writer *w, const struct crdt_struct *s, uint64_t offset)
 {
-    if (w->error || (w->format == CRDT_V2 && !take_room(w, STRUCT_WRITES)))
+    bool is_v2 = w->format == CRDT_V2;
+    if (w->error || (is_v2 && !take_room(w, STRUCT_WRITES)))
         return;
+    w->structs++;
     if (!is_plain(s, offset))
         write_other(w, s, offset);
-    else if (w->format == CRDT_V2)
+    else if (is_v2)
         write_plain_v2(w, s);
     else
         write_plain_v1(w, s);
-    w->structs++;
-    check_size(w);
 }
 
 static void write_group(struct crdt_writer *w, uint64_t client, uint64_t clock)
@@ -545,10 +557,12 @@ void crdt_writer_end(struct crdt_writer *w)
 void crdt_writer_reserve(struct crdt_writer *w, struct crdt_slice texts, size_t structs)
 {
     w->texts = texts;
-    if (w->format == CRDT_V2)
+    if (w->format == CRDT_V2) {
         (void)lib0_reserve(&w->runs.text, texts.len);
-    else
+        reserve_columns(w, structs * TYPICAL_COLUMN_BYTES);
+    } else {
         (void)lib0_reserve(&w->rest, texts.len + structs * TYPICAL_STRUCT_BYTES);
+    }
 }
 
 /* ---- groups that the writer counts ---- */
@@ -635,14 +649,12 @@ void crdt_writer_delete(struct crdt_writer *w, uint64_t clock, uint64_t len)
 
 /* ---- finishing ---- */
 
-static void add_column(struct crdt_writer *w, struct crdt_buf *out, const struct crdt_buf *column)
+static void add_column(struct crdt_buf *out, const struct crdt_column_out *column)
 {
-    if (column->error)
-        w->error = column->error;
-    lib0_write_slice(out, column->data, column->len);
+    lib0_write_slice(out, column->buf.data, crdt_column_len(column));
 }
 
-static void add_columns(struct crdt_writer *w, struct crdt_buf *out)
+static void finish_columns(struct crdt_writer *w)
 {
     struct runs *runs = &w->runs;
     if (!take_room(w, 1))
@@ -654,21 +666,37 @@ static void add_columns(struct crdt_writer *w, struct crdt_buf *out)
     crdt_uint_run_finish(&runs->text_lens);
     crdt_uint_run_finish(&runs->type_ref);
     crdt_uint_run_finish(&runs->len);
-    if (runs->text.error || runs->text_lens.out.error)
-        w->error = -ENOMEM;
+    if (runs->text.error)
+        w->error = runs->text.error;
+}
 
+static size_t columns_len(const struct runs *runs)
+{
+    return crdt_column_len(&runs->key_clock.out) + crdt_column_len(&runs->client.out) +
+           crdt_column_len(&runs->left_clock.out) + crdt_column_len(&runs->right_clock.out) +
+           crdt_column_len(&runs->info.out) + runs->text.len +
+           crdt_column_len(&runs->text_lens.out) + crdt_column_len(&runs->parent_info.out) +
+           crdt_column_len(&runs->type_ref.out) + crdt_column_len(&runs->len.out);
+}
+
+static void add_columns(struct crdt_writer *w, struct crdt_buf *out)
+{
+    const struct runs *runs = &w->runs;
+    size_t lens = crdt_column_len(&runs->text_lens.out);
+    if (lib0_reserve(out, columns_len(runs) + LENGTHS_BYTES + w->rest.len) < 0)
+        return;
     lib0_write_u8(out, 0); /* feature flags */
-    add_column(w, out, &runs->key_clock.out);
-    add_column(w, out, &runs->client.out);
-    add_column(w, out, &runs->left_clock.out);
-    add_column(w, out, &runs->right_clock.out);
-    add_column(w, out, &runs->info.out);
-    lib0_write_uint(out, count_bytes(runs->text.len) + runs->text.len + runs->text_lens.out.len);
+    add_column(out, &runs->key_clock.out);
+    add_column(out, &runs->client.out);
+    add_column(out, &runs->left_clock.out);
+    add_column(out, &runs->right_clock.out);
+    add_column(out, &runs->info.out);
+    lib0_write_uint(out, count_bytes(runs->text.len) + runs->text.len + lens);
     lib0_write_slice(out, runs->text.data, runs->text.len);
-    lib0_write_bytes(out, runs->text_lens.out.data, runs->text_lens.out.len);
-    add_column(w, out, &runs->parent_info.out);
-    add_column(w, out, &runs->type_ref.out);
-    add_column(w, out, &runs->len.out);
+    lib0_write_bytes(out, runs->text_lens.out.buf.data, lens);
+    add_column(out, &runs->parent_info.out);
+    add_column(out, &runs->type_ref.out);
+    add_column(out, &runs->len.out);
 }
 
 int crdt_writer_finish(struct crdt_writer *w, struct crdt_buf *out)
@@ -676,6 +704,8 @@ int crdt_writer_finish(struct crdt_writer *w, struct crdt_buf *out)
     size_t before = out->len;
     if (w->rest.error)
         w->error = w->rest.error;
+    if (!w->error && w->format == CRDT_V2)
+        finish_columns(w);
     if (!w->error && w->format == CRDT_V2)
         add_columns(w, out);
     if (!w->error && w->rest.len >= HANDED_OVER_BYTES && !out->data && !out->error) {

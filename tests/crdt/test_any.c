@@ -176,7 +176,11 @@ Test(any, refuses_what_is_not_json)
         "{\"a\"}",   "{\"a\":}",  "{\"a\":1,}",
         "{a:1}",     "[1}",       "\357\273\2771",
         "{\"a\":1]", "\"\\",      "\"\\u",
-        "NaN",
+        "NaN",       "Infinity",  "truex",
+        "}",         "]",         "{{",
+        "[}",        "{]",        "{1:2}",
+        "{\"a\" 1}", "[1 2]",     "1e+",
+        "1,2",       "[],[]",     "\"\\u12g4\"",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         struct crdt_buf out = {0};

@@ -11,12 +11,13 @@
 static int insert(struct crdt_doc *doc, uint64_t client, uint64_t index, const char *text,
                   struct crdt_buf *out)
 {
-    return crdt_text_insert(doc, client, NAME, NAME_LEN, index, text, strlen(text), out);
+    return crdt_text_insert(doc, client, crdt_root(NAME, NAME_LEN), index, text, strlen(text), NULL,
+                            out);
 }
 
 static int delete (struct crdt_doc *doc, uint64_t index, uint64_t len, struct crdt_buf *out)
 {
-    return crdt_text_delete(doc, NAME, NAME_LEN, index, len, out);
+    return crdt_text_delete(doc, crdt_root(NAME, NAME_LEN), index, len, out);
 }
 
 static void read_value(const struct crdt_doc *doc, struct crdt_buf *out)
@@ -245,7 +246,9 @@ Test(edit, keeps_its_place, .timeout = 120)
             memmove(model + at + 1, model + at, len - at);
             model[at] = c;
             len++;
-            cr_assert_eq(crdt_text_insert(doc, 1 + below(2), NAME, NAME_LEN, at, &c, 1, NULL), 0);
+            cr_assert_eq(crdt_text_insert(doc, 1 + below(2), crdt_root(NAME, NAME_LEN), at, &c, 1,
+                                          NULL, NULL),
+                         0);
             at++;
         }
     }
@@ -269,7 +272,8 @@ Test(edit, gives_back_deleted_text)
     memset(block, 'x', BLOCK);
     cr_assert_eq(insert(doc, 1, 0, "<\xf0\x9f\x98\x80>", NULL), 0);
     for (int i = 0; i < ROUNDS_OF_BLOCKS; i++) {
-        cr_assert_eq(crdt_text_insert(doc, 1, NAME, NAME_LEN, 1, block, BLOCK, NULL), 0);
+        cr_assert_eq(
+            crdt_text_insert(doc, 1, crdt_root(NAME, NAME_LEN), 1, block, BLOCK, NULL, NULL), 0);
         cr_assert_eq(delete (doc, 1, BLOCK - 1, NULL), 0);
     }
     crdt_doc_stats(doc, &stats);

@@ -146,14 +146,15 @@ Test(large, edits_find_their_positions)
                 count = (uint32_t)(len - at);
             memmove(model + at, model + at + count, len - at - count);
             len -= count;
-            cr_assert_eq(crdt_text_delete(doc, "t", 1, at, count, NULL), 0);
+            cr_assert_eq(crdt_text_delete(doc, crdt_root("t", 1), at, count, NULL), 0);
         } else {
             char letter = (char)('a' + random_below(26));
 
             memmove(model + at + 1, model + at, len - at);
             model[at] = letter;
             len++;
-            cr_assert_eq(crdt_text_insert(doc, 1 + random_below(3), "t", 1, at, &letter, 1, NULL),
+            cr_assert_eq(crdt_text_insert(doc, 1 + random_below(3), crdt_root("t", 1), at, &letter,
+                                          1, NULL, NULL),
                          0);
         }
     }
@@ -173,9 +174,10 @@ Test(large, what_is_deleted_bit_by_bit_becomes_one_struct)
     static char text[LEN];
 
     memset(text, 'x', sizeof(text));
-    cr_assert_eq(crdt_text_insert(doc, 1, "t", 1, 0, text, LEN, NULL), 0);
+    cr_assert_eq(crdt_text_insert(doc, 1, crdt_root("t", 1), 0, text, LEN, NULL, NULL), 0);
     for (uint32_t left = LEN; left > 2; left--)
-        cr_assert_eq(crdt_text_delete(doc, "t", 1, 1 + random_below(left - 2), 1, NULL), 0);
+        cr_assert_eq(crdt_text_delete(doc, crdt_root("t", 1), 1 + random_below(left - 2), 1, NULL),
+                     0);
     cr_assert_eq(count_structs(doc), 3);
     crdt_doc_free(doc);
 }
@@ -188,10 +190,11 @@ static void make_large(struct crdt_buf *update)
     struct crdt_doc *doc = crdt_doc_new(NULL);
 
     for (uint32_t i = 0, len = 0; i < 3000; i++, len += 2)
-        cr_assert_eq(
-            crdt_text_insert(doc, 1 + i / 1500, "t", 1, random_below(len + 1), "ab", 2, NULL), 0);
+        cr_assert_eq(crdt_text_insert(doc, 1 + i / 1500, crdt_root("t", 1), random_below(len + 1),
+                                      "ab", 2, NULL, NULL),
+                     0);
     for (uint32_t i = 0; i < 500; i++)
-        cr_assert_eq(crdt_text_delete(doc, "t", 1, random_below(4000), 3, NULL), 0);
+        cr_assert_eq(crdt_text_delete(doc, crdt_root("t", 1), random_below(4000), 3, NULL), 0);
     cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, update), 0);
     cr_assert_gt(update->len, 1u << 14);
     crdt_doc_free(doc);

@@ -4,9 +4,8 @@
  */
 #include <errno.h>
 
-#include "bytes.h"
+#include "edits.h"
 #include "failing_malloc.h"
-#include "crdt/crdt.h"
 
 /* A history with everything that takes memory: text with a split pair, marks, nested types, maps,
  * deletes of types, and structs and deletes which wait and are then taken up. */
@@ -130,24 +129,93 @@ Test(memory, encoding_and_reading_fail_cleanly)
     crdt_doc_free(doc);
 }
 
-Test(memory, a_failed_edit_leaves_no_trace)
+static int edit_plainly(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_insert(doc, 0, "some text", NULL, out);
+}
+
+static int insert_marked(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_insert(doc, 4, " and \xf0\x9f\x98\x80", "{\"b\":{\"x\":1},\"1\":[true]}", out);
+}
+
+static int insert_between(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_insert(doc, 6, "inherited", NULL, out);
+}
+
+static int format(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_format(doc, 2, 12, "{\"b\":{\"x\":1},\"i\":\"y\"}", out);
+}
+
+static int delete_some(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_delete(doc, 2, 9, out);
+}
+
+static int become(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return text_become(doc, "another text, and more", out);
+}
+
+static int set_value(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return map_set(doc, "key", "{\"a\":[1,2,{\"9\":null,\"8\":\"\\n\"}]}", out);
+}
+
+static int delete_value(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return map_delete(doc, "key", out);
+}
+
+static int insert_values(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return array_insert(doc, 0, "[1,\"two\",[3]]", out);
+}
+
+static int push_values(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return array_push(doc, "[4]", out);
+}
+
+/* With the types inside of it. */
+static int delete_values(struct crdt_doc *doc, struct crdt_buf *out)
+{
+    return array_delete(doc, 1, 3, out);
+}
+
+static int (*const edits[])(struct crdt_doc *doc, struct crdt_buf *out) = {
+    edit_plainly, edit_plainly, insert_marked, insert_between, format,      delete_some,   become,
+    set_value,    set_value,    delete_value,  insert_values,  push_values, delete_values,
+};
+
+Test(memory, a_failed_edit_leaves_no_trace, .timeout = 120)
 {
     struct crdt_doc *doc = crdt_doc_new(NULL);
-    struct crdt_buf out = {0}, text = {0};
+    struct crdt_buf before = {0}, after = {0}, out = {0};
 
-    for (int edit = 0; edit < 4; edit++) {
+    /* l = [Map{k: Array[]}] */
+    apply_hex(doc, "01 02 02 00 07 01 01 6c 01 27 00 0200 01 6b 00 00");
+    for (size_t i = 0; i < sizeof(edits) / sizeof(edits[0]); i++) {
         int r = -ENOMEM;
 
+        encode(doc, &before);
         for (long n = 0; r != 0; n++) {
+            cr_assert_lt(n, 10000);
             allocations_left = n;
-            if (edit < 3)
-                r = crdt_text_insert(doc, 1, "t", 1, 0, "some text", 9, &out);
-            else
-                r = crdt_text_delete(doc, "t", 1, 2, 9, &out);
+            r = edits[i](doc, &out);
             check_result(r, &out);
+            encode(doc, &after);
+            cr_assert((r == 0) !=
+                          (before.len == after.len && !memcmp(before.data, after.data, before.len)),
+                      "edit %zu, allocation %ld", i, n);
         }
     }
-    cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "t", 1, &text), 0);
-    assert_text(&text, "some textsome text");
+    assert_root(doc, CRDT_KIND_TEXT, "t", "another text, and more");
+    assert_root(doc, CRDT_KIND_MAP, "m", "{}");
+    assert_root(doc, CRDT_KIND_ARRAY, "l", "[1,4]");
+    crdt_buf_done(&before);
+    crdt_buf_done(&after);
     crdt_doc_free(doc);
 }

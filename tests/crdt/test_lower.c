@@ -16,6 +16,15 @@ Test(lower, follows_javascript)
         {"\u10a0\u13a0\u1c90", "\u2d00\uab70\u10d0"},
         {"\U00010400\U0001e921\U0001f600", "\U00010428\U0001e943\U0001f600"},
         {"\u65e5\u672c", "\u65e5\u672c"},
+        /* Sigma at the end of a word, alone, and with what is ignored around it. */
+        {"\u039f\u0394\u039f\u03a3", "\u03bf\u03b4\u03bf\u03c2"},
+        {"\u03a3", "\u03c3"},
+        {"\u03a3\u03a3 \u03a3\u0391", "\u03c3\u03c2 \u03c3\u03b1"},
+        {"A\u0301\u03a3'", "a\u0301\u03c2'"},
+        {"A\u03a3'\u0301B", "a\u03c3'\u0301b"},
+        {"1\u03a3.\u03a31", "1\u03c3.\u03c21"},
+        {"A\u03a3\U00010400", "a\u03c3\U00010428"},
+        {"\U00010400\u03a3", "\U00010428\u03c2"},
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

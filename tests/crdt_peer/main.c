@@ -4,7 +4,8 @@
  *
  * Request: u32 little-endian length, then that many bytes: a command and its payload. Answer: u32
  * length, then a status byte (0 done, 1 refused) and the result, or the reason as text. A refused
- * command leaves the document as it was. The commands are the table at the end.
+ * command leaves the document as it was, where the table at the end, of all commands, does not say
+ * otherwise.
  */
 #include <errno.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include "crdt/awareness_update.h"
 #include "crdt/crdt.h"
 #include "crdt/lib0.h"
+#include "edit.h"
 
 struct peer {
     struct crdt_doc *doc;
@@ -225,6 +227,59 @@ static int run_convert_to_v1(struct peer *peer, struct crdt_slice payload, struc
     return crdt_update_convert(CRDT_V2, payload, CRDT_V1, NULL, out);
 }
 
+/* ---- many at once ---- */
+
+static int run_apply_all(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct crdt_slice update;
+    int rc = 0;
+    (void)out;
+    while (payload.len > 0 && rc == 0) {
+        rc = take_sized(&payload, &update);
+        if (rc == 0)
+            rc = crdt_doc_apply(peer->doc, CRDT_V1, update.data, update.len, NULL);
+    }
+    return rc;
+}
+
+/* Takes one edit off the front of `edits` and appends its update behind its length. */
+static int edit_text(struct peer *peer, uint64_t client, struct crdt_slice root,
+                     struct lib0_reader *edits, struct crdt_buf *out)
+{
+    static const uint8_t head[4];
+    uint64_t index = lib0_read_uint(edits), deleted = lib0_read_uint(edits);
+    struct crdt_slice text = lib0_read_string(edits);
+    const char *name = (const char *)root.data;
+    size_t start = out->len + sizeof(head);
+    if (edits->has_failed)
+        return -EINVAL;
+    lib0_write_bytes(out, head, sizeof(head));
+    int rc = deleted > 0
+                 ? crdt_text_delete(peer->doc, crdt_root(name, root.len), index, deleted, out)
+                 : crdt_text_insert(peer->doc, client, crdt_root(name, root.len), index,
+                                    (const char *)text.data, text.len, NULL, out);
+    for (size_t i = 0; i < sizeof(head) && rc == 0 && !out->error; i++)
+        out->data[start - sizeof(head) + i] = (uint8_t)((out->len - start) >> 8 * i);
+    return rc;
+}
+
+static int run_edit_text(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    struct lib0_reader edits;
+    lib0_reader_init(&edits, payload.data, payload.len);
+    uint64_t client = lib0_read_uint(&edits);
+    struct crdt_slice root = lib0_read_string(&edits);
+    int rc = edits.has_failed ? -EINVAL : 0;
+    while (rc == 0 && lib0_remaining(&edits) > 0)
+        rc = edit_text(peer, client, root, &edits, out);
+    return rc;
+}
+
+static int run_edit(struct peer *peer, struct crdt_slice payload, struct crdt_buf *out)
+{
+    return edit_run(peer->doc, payload, out);
+}
+
 /* ---- versions ---- */
 
 static int snapshot(struct peer *peer, enum crdt_format format, struct crdt_buf *out)
@@ -366,6 +421,13 @@ static const struct command commands[] = {
     {'U', run_update_state_vector_v2, "a v2 update", "its state vector"},
     {'c', run_convert_to_v2, "a v1 update", "the v2 update"},
     {'C', run_convert_to_v1, "a v2 update", "the v1 update"},
+    {'b', run_apply_all, "v1 updates, each after its u32 length; those before a refused one stay",
+     ""},
+    {'B', run_edit_text,
+     "a client (varUint), a root's name (varString), then edits: an index and how much to delete "
+     "(varUint), what to insert (varString) if that is 0; those before a refused one stay",
+     "their v1 updates, each after its u32 length"},
+    {'e', run_edit, "an edit as edit.h describes it", "its v1 update"},
     {'w', run_snapshot_v1, "", "the document's snapshot, v1"},
     {'W', run_snapshot_v2, "", "the document's snapshot, v2"},
     {'t', run_doc_at_snapshot, "a v1 snapshot", "a v1 update of the document's version"},
@@ -397,7 +459,9 @@ static const char *reason_of(int rc)
     case EINVAL:
         return "bad request";
     case ERANGE:
-        return "not a version of this";
+        return "outside";
+    case ENOENT:
+        return "not there";
     case ESTALE:
         return "collected";
     default:

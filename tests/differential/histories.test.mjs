@@ -3,18 +3,15 @@
  * what a root text, map and array must be after them.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import * as decoding from 'lib0/decoding';
+import { dataFile } from './data.mjs';
 import { Peer } from './peer.mjs';
 import { Random, settings } from './random.mjs';
 
 const { seed } = settings(0);
-const folder = process.env.CONCORD_DATA ?? fileURLToPath(new URL('../../../shared/data', import.meta.url));
-const file = join(folder, 'histories.bin');
-const skip = existsSync(file) ? false : `no ${file}`;
+const { path, skip } = dataFile('histories.bin');
 
 const ROOTS = { text: 'text', map: 'map', array: 'array' };
 
@@ -44,7 +41,7 @@ test('recorded histories, in order and shuffled', { skip }, async () => {
   const peer = new Peer();
   const random = new Random(seed);
   let index = 0;
-  for (const { updates, expected } of histories(readFileSync(file))) {
+  for (const { updates, expected } of histories(readFileSync(path))) {
     for (const order of [updates, random.shuffle(updates)]) {
       await peer.reset();
       await Promise.all(order.map((update) => peer.apply(update)));

@@ -3,6 +3,7 @@
  * from CRDT_PEER. Commands and frames are described in tests/crdt_peer/main.c.
  */
 import { spawn } from 'node:child_process';
+import * as encoding from 'lib0/encoding';
 
 export const HEAD_BYTES = 4;
 export const REFUSED = 1;
@@ -14,6 +15,17 @@ export const sized = (bytes) => {
   const head = Buffer.alloc(HEAD_BYTES);
   head.writeUInt32LE(bytes.length);
   return Buffer.concat([head, bytes]);
+};
+
+/* The parts of a list of sized ones. */
+const unsized = (bytes) => {
+  const parts = [];
+  for (let at = 0; at < bytes.length; ) {
+    const start = at + HEAD_BYTES;
+    at = start + bytes.readUInt32LE(at);
+    parts.push(bytes.subarray(start, at));
+  }
+  return parts;
 };
 
 export class Peer {
@@ -63,6 +75,47 @@ export class Peer {
     return this.ask(version === 2 ? 'A' : 'a', update);
   }
 
+  /* Applies v1 updates, one after the other. */
+  applyAll(updates) {
+    return this.ask('b', Buffer.concat(updates.map(sized)));
+  }
+
+  /*
+   * Makes edits of a root text as `client`, each [index, deleted, inserted] with only one of the
+   * last two; resolves to their v1 updates.
+   */
+  async editText(client, root, edits) {
+    const encoder = encoding.createEncoder();
+    encoding.writeVarUint(encoder, client);
+    encoding.writeVarString(encoder, root);
+    for (const [index, deleted, inserted] of edits) {
+      encoding.writeVarUint(encoder, index);
+      encoding.writeVarUint(encoder, deleted);
+      encoding.writeVarString(encoder, inserted);
+    }
+    return unsized(await this.ask('B', encoding.toUint8Array(encoder)));
+  }
+
+  /*
+   * Makes one edit, described by its letter in tests/crdt_peer/edit.h, of the type at `path`: a
+   * root's name, then keys and indices. Resolves to its v1 update.
+   */
+  edit(letter, client, [root, ...steps], ...args) {
+    const encoder = encoding.createEncoder();
+    const write = (arg) => {
+      if (typeof arg === 'number') encoding.writeVarUint(encoder, arg);
+      else encoding.writeVarString(encoder, arg);
+    };
+    encoding.writeUint8(encoder, letter.charCodeAt(0));
+    [client, root, steps.length].forEach(write);
+    for (const step of steps) {
+      encoding.writeUint8(encoder, typeof step === 'string' ? 1 : 0);
+      write(step);
+    }
+    args.forEach(write);
+    return this.ask('e', encoding.toUint8Array(encoder));
+  }
+
   stateVector() {
     return this.ask('v');
   }
@@ -70,6 +123,12 @@ export class Peer {
   /* The document as an update from the state vector on. */
   encode(stateVector, version = 1) {
     return this.ask(version === 2 ? 'S' : 's', stateVector);
+  }
+
+  /* The whole document in both formats, in hex. */
+  async states() {
+    const [v1, v2] = await Promise.all([this.encode(), this.encode(new Uint8Array(), 2)]);
+    return { v1: v1.toString('hex'), v2: v2.toString('hex') };
   }
 
   async hasPending() {

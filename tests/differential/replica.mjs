@@ -21,3 +21,12 @@ export const joinGarbage = (doc) => {
     }
   }
 };
+
+/* The whole document in both formats, as Peer.states() gives it. Joins garbage. */
+export const statesOf = (doc) => {
+  joinGarbage(doc);
+  return {
+    v1: Buffer.from(Y.encodeStateAsUpdate(doc)).toString('hex'),
+    v2: Buffer.from(Y.encodeStateAsUpdateV2(doc)).toString('hex'),
+  };
+};

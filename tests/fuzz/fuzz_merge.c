@@ -68,10 +68,11 @@ static void edit(struct history *h, struct crdt_slice *script)
     struct crdt_buf *out = &h->updates[h->count];
     int rc;
     if (what & 0x40) {
-        rc = crdt_text_delete(doc, "t", 1, where % 8, where / 8 % 8, out);
+        rc = crdt_text_delete(doc, crdt_root("t", 1), where % 8, where / 8 % 8, out);
     } else {
         const char *text = texts[where % (sizeof(texts) / sizeof(texts[0]))];
-        rc = crdt_text_insert(doc, replica + 1, "t", 1, where / 16, text, strlen(text), out);
+        rc = crdt_text_insert(doc, replica + 1, crdt_root("t", 1), where / 16, text, strlen(text),
+                              NULL, out);
     }
     CHECK(rc == 0 || rc == -ERANGE);
     if (rc == 0)

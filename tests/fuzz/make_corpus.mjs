@@ -312,6 +312,71 @@ write('position', {
   far: Buffer.concat([part(v1Of('text')), hex('00 ff ff ff ff ff ff ff 0f ff ff ff ff ff ff ff 0f bf ff ff ff ff ff ff 0f')]),
 });
 
+/* Edits as fuzz_edit.c takes them: a call, a path, an index, a length, two parts. */
+const [ROOT_TEXT, ROOT_MAP, ROOT_LIST] = [0, 1, 2];
+const INSIDE = 0x80; /* of the root, at index 0; + 4: at the key "k" */
+const calls = ['insert', 'insertMarked', 'delete', 'format', 'become', 'set', 'unset', 'add', 'push', 'remove'];
+const anEdit = (call, path, index = 0, length = 0, first = '', second = '') =>
+  Buffer.concat([Buffer.from([calls.indexOf(call), path, index, length]), part(utf8(first)), part(utf8(second))]);
+const editing = (format, update, ...edits) => Buffer.concat([Buffer.from([format - 1]), part(update), ...edits]);
+const marked = () =>
+  make((doc) => {
+    const t = doc.getText('t');
+    t.insert(0, 'hello 😀 world');
+    t.format(2, 8, { bold: true });
+    t.format(4, 4, { link: { href: 'a' }, bold: null });
+    t.insertEmbed(6, { image: 1 });
+    t.delete(1, 3);
+  });
+const types = () =>
+  make((doc) => {
+    doc.getMap('m').set('k', new Y.Text('inside'));
+    doc.getArray('l').insert(0, [new Y.Map([['k', [1]]]), 2, new Y.Array()]);
+    doc.getText('t').insert(0, 'x');
+  });
+const markedEdits = [
+  anEdit('insert', ROOT_TEXT, 2, 0, 'é😀'),
+  anEdit('insertMarked', ROOT_TEXT, 3, 0, 'x', '{"9":1,"bold":{"a":[]},"link":null}'),
+  anEdit('format', ROOT_TEXT, 1, 6, '{"bold":true,"i":"x"}'),
+  anEdit('delete', ROOT_TEXT, 2, 4),
+  anEdit('become', ROOT_TEXT, 0, 0, 'hallo, 😁 words'),
+];
+write('edit', {
+  'marked-v1': editing(1, Y.encodeStateAsUpdate(marked()), ...markedEdits),
+  'marked-v2': editing(2, Y.encodeStateAsUpdateV2(marked()), ...markedEdits),
+  'text-v1': editing(1, v1Of('text'), ...markedEdits),
+  surrogates: editing(
+    1,
+    v1Of('surrogates'),
+    anEdit('insert', ROOT_TEXT, 2, 0, 'x'),
+    anEdit('delete', ROOT_TEXT, 1, 1),
+    anEdit('format', ROOT_TEXT, 2, 3, '{"a":1}'),
+    anEdit('become', ROOT_TEXT, 0, 0, '😁a😀\n'),
+    anEdit('become', ROOT_TEXT),
+  ),
+  values: editing(
+    1,
+    hex('00 00'),
+    anEdit('set', ROOT_MAP, 0, 0, 'k', '{"a":[1,-0,1.5,1e99,"\\ud83d"],"a":null}'),
+    anEdit('set', ROOT_MAP, 0, 0, 'k', 'true'),
+    anEdit('unset', ROOT_MAP, 0, 0, 'k'),
+    anEdit('add', ROOT_LIST, 0, 0, '[1,[2],{}]'),
+    anEdit('push', ROOT_LIST, 0, 0, '[null]'),
+    anEdit('remove', ROOT_LIST, 1, 2),
+    anEdit('add', ROOT_LIST, 1, 0, '{'),
+  ),
+  inside: editing(
+    2,
+    Y.encodeStateAsUpdateV2(types()),
+    anEdit('insert', INSIDE + 4 + 2 - ((INSIDE + 4) % 3), 1, 0, '-'),
+    ...[0, 1, 2, 3, 4, 5, 6].map((n) => anEdit('become', INSIDE + n, 0, 0, 'other')),
+    ...[0, 1, 2, 3, 4, 5, 6].map((n) => anEdit('set', INSIDE + n, 0, 0, 'k', '[]')),
+    ...[0, 1, 2, 3, 4, 5, 6].map((n) => anEdit('push', INSIDE + n + 16, 0, 0, '[3]')),
+    anEdit('remove', ROOT_LIST, 0, 3),
+  ),
+  pending: editing(1, gap.v1, anEdit('become', ROOT_TEXT, 0, 0, 'abc'), anEdit('format', ROOT_TEXT, 0, 1, '{"b":1}')),
+});
+
 const anyOf = (value) => {
   const encoder = encoding.createEncoder();
   encoding.writeAny(encoder, value);
@@ -372,4 +437,66 @@ write('awareness', {
   'bad-utf8': hex('01 01 01 02 c3 28'),
   trailing: Buffer.concat([live, Buffer.from([0])]),
   deep: awarenessOf([[1, 1, '['.repeat(300) + ']'.repeat(300)]]),
+});
+
+/* A request in pieces of `step` bytes. */
+const request = (lines, step = 256) =>
+  Buffer.concat([Buffer.from([step - 1]), Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')]);
+const UPGRADE = [
+  'Host: localhost:8080',
+  'Connection: keep-alive, Upgrade',
+  'Upgrade: websocket',
+  'Sec-WebSocket-Version: 13',
+  'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==',
+];
+const upgrade = (target, lines = []) => request([`GET ${target} HTTP/1.1`, ...UPGRADE, ...lines]);
+const since = (value) => upgrade(`/rooms/r/ws?since=${value}`);
+write('http', {
+  page: request(['GET / HTTP/1.1', 'Host: a', 'If-None-Match: "x", W/"y"', 'Accept: */*']),
+  head: request(['HEAD /healthz?x HTTP/1.0']),
+  absolute: request(['GET http://a:80/demo?q HTTP/1.1', 'Host: a']),
+  'in-pieces': request(['GET /app.js HTTP/1.1', 'Host: a', 'Cookie: a=b; c=d'], 1),
+  'and-more': Buffer.concat([request(['GET / HTTP/1.1', 'Host: a'], 7), utf8('GET /next')]),
+  yjs: upgrade('/yjs/a/b%2Fc%20d?token=x'),
+  'yjs-utf8': upgrade('/yjs/%e6%97%a5%F0%9F%98%80'),
+  'yjs-nul': upgrade('/yjs/a%00b'),
+  'yjs-no-utf8': upgrade('/yjs/%ff'),
+  'yjs-bad-escape': upgrade('/yjs/a%z0%4'),
+  'yjs-255': upgrade(`/yjs/${'x'.repeat(255)}`),
+  'yjs-256': upgrade(`/yjs/${'x'.repeat(256)}`),
+  json: upgrade('/rooms/r%2Fs/ws?data=yjs&since=AQEB', ['Sec-WebSocket-Protocol: v0, concord.v1']),
+  'json-data': upgrade('/rooms/r/ws?data=other'),
+  since: since('AgsFCgM%3D'),
+  'since-url': since('_-_-'),
+  'since-plain': since('AQEB&data=yjs'),
+  'since-padded': since('AQ=='),
+  'since-short': since('A'),
+  'since-empty': since(''),
+  'since-no-value': upgrade('/rooms/r/ws?since'),
+  'since-escapes': since('%41%51%45%42'),
+  'since-bad-escape': since('AQ%'),
+  'since-stray-bits': since('AR=='),
+  'since-twice': since('AA==&since=AQEB&&=&since'),
+  'no-host': request(['GET / HTTP/1.1']),
+  'two-hosts': request(['GET / HTTP/1.1', 'Host: a', 'host: b']),
+  'old-version': request(['GET / HTTP/0.9', 'Host: a']),
+  'new-version': request(['GET / HTTP/2.0', 'Host: a']),
+  method: request(['BREW /pot HTTP/1.1', 'Host: a']),
+  options: request(['OPTIONS * HTTP/1.1', 'Host: a']),
+  connect: request(['CONNECT a:1 HTTP/1.1', 'Host: a']),
+  body: request(['POST / HTTP/1.1', 'Host: a', 'Content-Length: 3']),
+  chunked: request(['GET / HTTP/1.1', 'Host: a', 'Transfer-Encoding: chunked', 'Content-Length: 0']),
+  'space-before-colon': request(['GET / HTTP/1.1', 'Host : a']),
+  folded: request(['GET / HTTP/1.1', 'Host: a', ' b']),
+  'bare-lf': Buffer.from('\x20GET / HTTP/1.1\nHost: a\n\n', 'latin1'),
+  'header-nul': request(['GET / HTTP/1.1', 'Host: a', 'X: \0']),
+  'empty-values': request(['GET / HTTP/1.1', 'Host:', 'A:', 'B: \t ', 'Connection: ,,close,']),
+  'high-octets': request(['GET /\xe9 HTTP/1.1', 'Host: a', 'X: \xff']),
+  fragment: request(['GET /a#b HTTP/1.1', 'Host: a']),
+  userinfo: request(['GET http://u:p@a/ HTTP/1.1', 'Host: a']),
+  'bad-key': request(['GET /yjs/r HTTP/1.1', ...UPGRADE.slice(0, 4), 'Sec-WebSocket-Key: dGhl']),
+  'many-headers': request(['GET / HTTP/1.1', 'Host: a', ...Array(70).fill('A: b')]),
+  'too-long': request(['GET / HTTP/1.1', 'Host: a', `X: ${'y'.repeat(8192)}`]),
+  tls: hex('ff 16 03 01 02 00 01 00 01 fc 03 03'),
+  nothing: hex('00'),
 });
