@@ -82,17 +82,23 @@ static inline void demand_split(struct crdt_doc *doc, const struct batch *batch,
     demand->items += splits;
 }
 
+/* `is_retried`: it comes behind what else is planned. */
 static inline void demand_record(struct crdt_doc *doc, struct demand *demand,
-                                 const struct batch *batch, const struct record *record)
+                                 const struct batch *batch, const struct record *record,
+                                 bool is_retried)
 {
+    struct client *client = &doc->clients[batch->clients[record->client].client];
+
     demand_content(doc, demand, record);
     if (record->rare != NIL)
         demand_rare(demand, &batch->rares[record->rare]);
-    doc->clients[batch->clients[record->client].client].appends++;
+    client->appends++;
     demand->items++;
-    /* What its client made right before it ends there. */
+    /* What its client made right before it ends there, unless the struct is here in part already.
+     */
     if (record->origin_client != NIL &&
-        (record->origin_client != record->client || record->origin_clock + 1 != record->clock))
+        (record->origin_client != record->client || record->origin_clock + 1 != record->clock ||
+         record->clock < client->state || is_retried))
         demand_split(doc, batch, demand, record->origin_client);
     if (record->right_client != NIL)
         demand_split(doc, batch, demand, record->right_client);
@@ -101,8 +107,10 @@ static inline void demand_record(struct crdt_doc *doc, struct demand *demand,
 static void demand_steps(struct crdt_doc *doc, struct demand *demand, const struct batch *batch,
                          const uint32_t *steps, uint32_t count)
 {
+    bool is_retried = batch == &doc->scratch->plan.retried;
+
     for (uint32_t i = 0; i < count; i++)
-        demand_record(doc, demand, batch, &batch->records[steps[i]]);
+        demand_record(doc, demand, batch, &batch->records[steps[i]], is_retried);
 }
 
 /* Room for what the deletes split, and in the index of each client. */
@@ -239,7 +247,7 @@ int record_reserve(struct crdt_doc *doc, const struct batch *batch, const struct
     struct demand demand = {0};
     int r;
 
-    demand_record(doc, &demand, batch, record);
+    demand_record(doc, &demand, batch, record, false);
     r = array_reserve(&plan->doomed, &plan->doomed_cap, plan->doomed_count + (uint64_t)1,
                       sizeof(*plan->doomed));
     if (r < 0)

@@ -6,14 +6,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "bytes.h"
 #include "crdt/any.h"
 #include "crdt/codec.h"
 #include "crdt/doc.h"
 
-#define SECONDS_MAX 20 /* sanitized, on a busy machine; what is quadratic takes minutes */
+#define HANG_SECONDS 60 /* sanitized, on a busy machine; what is quadratic takes minutes */
 
 static size_t largest_request;
 
@@ -130,14 +129,6 @@ static void nested_types(uint64_t i, struct crdt_struct *s)
         s->parent = CRDT_PARENT_ITEM;
         s->parent_id = (struct crdt_id){1, i - 1};
     }
-}
-
-static double seconds(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 /* ---- amplification ---- */
@@ -520,13 +511,12 @@ Test(attacks, deletes_that_wait_are_limited)
 }
 
 /* Ranges that overlap, backwards, in great number, of what is there and of what is not. */
-Test(attacks, floods_of_deletes_end_soon)
+Test(attacks, floods_of_deletes_end_soon, .timeout = HANG_SECONDS)
 {
     const uint64_t count = 200000;
     struct crdt_doc *doc = new_doc(NULL);
     struct crdt_buf update = {0};
     char *text = malloc(count);
-    double begin = seconds();
 
     cr_assert(text);
     memset(text, 'a', count);
@@ -542,7 +532,6 @@ Test(attacks, floods_of_deletes_end_soon)
     }
     cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
     cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
-    cr_assert_lt(seconds() - begin, SECONDS_MAX);
     crdt_buf_done(&update);
     free(text);
     crdt_doc_free(doc);
@@ -552,12 +541,11 @@ Test(attacks, floods_of_deletes_end_soon)
 
 /* Many clients write at one place, each without having heard of the others, the least favourable id
  * first: each of them has to pass all before it. */
-Test(attacks, insertions_at_one_place_end_soon)
+Test(attacks, insertions_at_one_place_end_soon, .timeout = HANG_SECONDS)
 {
     const uint64_t count = 8000;
     struct crdt_doc *doc = new_doc(NULL);
     struct crdt_buf text = {0};
-    double begin = seconds();
 
     cr_assert_eq(apply_hex(doc, CRDT_V1, "01 01 00 00 04 01 01 74 02 6162 00"), 0);
     for (uint64_t client = 1; client <= count; client++) {
@@ -571,9 +559,45 @@ Test(attacks, insertions_at_one_place_end_soon)
     }
     cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "t", 1, &text), 0);
     cr_assert(text.len == count + 2 && text.data[0] == 'a' && text.data[count + 1] == 'b');
-    cr_assert_lt(seconds() - begin, SECONDS_MAX);
     crdt_buf_done(&text);
     crdt_doc_free(doc);
+}
+
+/* ---- structs that are here in part ---- */
+
+/*
+ * The rest of a struct goes in behind what its client made last, but Yjs looks for its origin
+ * first, which cuts what was made before. However many items the client has: none is one too many
+ * for what was reserved.
+ */
+Test(attacks, the_rest_of_a_struct_may_cut_what_is_before_it)
+{
+    for (uint64_t count = 0; count < 400; count++) {
+        struct crdt_doc *doc = new_doc(NULL);
+        struct crdt_buf update = {0};
+
+        lib0_write_bytes(&update, "\x01", 1);
+        lib0_write_uint(&update, count + 1);
+        lib0_write_bytes(&update, "\x01\x00", 2);
+        for (uint64_t i = 0; i < count; i++) /* a unit, a deleted one: these cannot be joined */
+            lib0_write_bytes(&update, i % 2 ? "\x01\x01\x01t\x01" : "\x04\x01\x01t\x01x",
+                             i % 2 ? 5 : 6);
+        lib0_write_bytes(&update, "\x01\x01\x01u\x09\x00", 6); /* nine deleted ones */
+        cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
+
+        update.len = 0; /* what begins with the sixth of them, and something after it */
+        lib0_write_bytes(&update, "\x01\x02\x01", 3);
+        lib0_write_uint(&update, count + 5);
+        lib0_write_bytes(&update, "\x84\x01", 2);
+        lib0_write_uint(&update, count + 4);
+        lib0_write_bytes(&update,
+                         "\x06"
+                         "abcdef\x00\x03\x00",
+                         10);
+        cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
+        crdt_buf_done(&update);
+        crdt_doc_free(doc);
+    }
 }
 
 /* ---- strings ---- */
