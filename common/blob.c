@@ -2,23 +2,22 @@
 
 #include "common/memory.h"
 
+#include <assert.h>
+
 struct blob *blob_try_new(size_t len)
 {
     if (len > SIZE_MAX - sizeof(struct blob))
         return NULL;
     struct blob *b = try_alloc(sizeof(*b) + len);
-    if (!b)
-        return NULL;
-    b->refs = 1;
-    b->len = len;
+    if (b)
+        *b = (struct blob){.refs = 1, .len = len};
     return b;
 }
 
 struct blob *blob_new(size_t len)
 {
     struct blob *b = xmalloc(sizeof(*b) + len);
-    b->refs = 1;
-    b->len = len;
+    *b = (struct blob){.refs = 1, .len = len};
     return b;
 }
 
@@ -30,6 +29,13 @@ struct blob *blob_copy(struct slice bytes)
     return b;
 }
 
+void blob_count(struct blob *b, size_t *counter)
+{
+    assert(!b->counter);
+    b->counter = counter;
+    *counter += b->len;
+}
+
 struct blob *blob_ref(struct blob *b)
 {
     b->refs++;
@@ -38,6 +44,9 @@ struct blob *blob_ref(struct blob *b)
 
 void blob_unref(struct blob *b)
 {
-    if (b && --b->refs == 0)
-        free(b);
+    if (!b || --b->refs > 0)
+        return;
+    if (b->counter)
+        *b->counter -= b->len;
+    free(b);
 }

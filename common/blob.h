@@ -9,6 +9,7 @@
 struct blob {
     uint32_t refs;
     size_t len;
+    size_t *counter; /* of a sum that has `len` in it; NULL: none */
     uint8_t data[];
 };
 
@@ -18,6 +19,11 @@ struct blob *blob_new(size_t len);
 /* The same, NULL without memory: for lengths that a peer chose. */
 struct blob *blob_try_new(size_t len);
 struct blob *blob_copy(struct slice bytes);
+
+/* Adds its length to `*counter`, which it is taken from again when the last reference is given
+ * back: the sum is that of what is really held, however many share it. Once a blob; `counter` must
+ * outlive it. */
+void blob_count(struct blob *b, size_t *counter);
 
 struct blob *blob_ref(struct blob *b);
 /* Gives one reference back; NULL is allowed. */

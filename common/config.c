@@ -1,5 +1,6 @@
 #include "common/config.h"
 
+#include "common/ack_level.h"
 #include "common/names.h"
 
 #include <errno.h>
@@ -17,6 +18,8 @@ enum key_type {
     KEY_STRING,
     KEY_NUMBER,
     KEY_LOG_LEVEL,
+    KEY_ACK_LEVELS,
+    KEY_STORE, /* may hold a password: never on a command line */
 };
 
 struct key {
@@ -38,15 +41,23 @@ static const struct key keys[] = {
     KEY(host, KEY_STRING, 1, 255, "127.0.0.1", "address to listen on"),
     KEY(port, KEY_NUMBER, 0, 65535, "8080", "port to listen on; 0 takes a free one"),
     KEY(data, KEY_STRING, 1, PATH_MAX, "./data", "directory of the store"),
+    KEY(store, KEY_STORE, 0, 4096, "",
+        "sqlite:DIRECTORY or postgresql://…; DATABASE_URL if empty, or else SQLite in data"),
     KEY(run, KEY_STRING, 0, PATH_MAX, "",
         "directory of sockets and open rooms, in memory; derived from data if empty"),
     KEY(web, KEY_STRING, 0, PATH_MAX, "", "directory of the pages; none are served if empty"),
     KEY(gateways, KEY_NUMBER, 0, 256, "0", "gateway processes; 0 takes one per core"),
     KEY(room_idle_ms, KEY_NUMBER, 1, 86400000, "30000", "an unused room closes after this long"),
+    KEY(room_memory_mib, KEY_NUMBER, 0, 1048576, "2048",
+        "memory of a room in MiB (address space); 0 sets no bound"),
+    KEY(room_turn_cpu_ms, KEY_NUMBER, 0, 3600000, "10000",
+        "processor time that a room may take before it answers; 0 sets no bound"),
     KEY(snapshot_updates, KEY_NUMBER, 1, 1000000, "200",
         "a room's updates are folded into a snapshot when there are this many"),
     KEY(snapshot_ms, KEY_NUMBER, 1, 86400000, "5000", "or when the oldest of them is this old"),
     KEY(message_bytes, KEY_NUMBER, 1024, 64 << 20, "16777216", "largest message of a client"),
+    KEY(ack, KEY_ACK_LEVELS, 1, 4096, "stored",
+        "what an acknowledgement says: stored or room; 'drafts/*=room, stored' for some rooms"),
     KEY(log_level, KEY_LOG_LEVEL, 0, 0, "info", "error, warn, info or debug"),
 };
 
@@ -84,21 +95,37 @@ static int set_number(const struct key *key, const char *value, uint32_t *ret)
     return 0;
 }
 
+static bool is_text(const struct key *key)
+{
+    return key->type == KEY_STRING || key->type == KEY_ACK_LEVELS || key->type == KEY_STORE;
+}
+
+static int set_string(struct config *config, const struct key *key, const char *value)
+{
+    char **field = field_of(config, key);
+
+    if (strlen(value) < key->min || strlen(value) > key->max)
+        return -EINVAL;
+    free(*field);
+    *field = xstrdup(value);
+    return 0;
+}
+
 static int set_value(struct config *config, const struct key *key, const char *value)
 {
     switch (key->type) {
-    case KEY_STRING: {
-        char **field = field_of(config, key);
-        if (strlen(value) < key->min || strlen(value) > key->max)
-            return -EINVAL;
-        free(*field);
-        *field = xstrdup(value);
-        return 0;
-    }
+    case KEY_STORE:
+    case KEY_STRING:
+        return set_string(config, key, value);
     case KEY_NUMBER:
         return set_number(key, value, field_of(config, key));
     case KEY_LOG_LEVEL:
         return log_level_parse(value, field_of(config, key));
+    case KEY_ACK_LEVELS: {
+        enum ack_level level;
+        int r = ack_level_of(value, slice_str("any"), &level);
+        return r < 0 ? r : set_string(config, key, value);
+    }
     }
     return -EINVAL;
 }
@@ -137,6 +164,30 @@ static int read_file(struct config *config, const char *path)
     return -EINVAL;
 }
 
+static bool has_password(const char *value)
+{
+    const char *user = strstr(value, "://");
+    const char *at = strrchr(value, '@');
+
+    return strstr(value, "password=") ||
+           (user && at && memchr(user + 3, ':', at > user + 3 ? (size_t)(at - user - 3) : 0));
+}
+
+static int set_option(struct config *config, const char *name, size_t len, const char *value)
+{
+    const struct key *key = find_key(name, len);
+
+    if (key && key->type == KEY_STORE && has_password(value)) {
+        (void)fprintf(stderr,
+                      "concord: everybody on this host could read the password of '%s' on "
+                      "the command line; put it into a file for --config, or into " CONFIG_STORE_ENV
+                      " of the environment\n",
+                      key->name);
+        return -EINVAL;
+    }
+    return set_key(config, name, len, value);
+}
+
 /* One pass over the options: only `--config`, or everything else. Returns the index of the first
  * argument that is no option, or -EINVAL. */
 static int read_options(struct config *config, int argc, char **argv, bool want_file)
@@ -157,7 +208,7 @@ static int read_options(struct config *config, int argc, char **argv, bool want_
         if (is_file && want_file)
             r = read_file(config, value);
         else if (!is_file && !want_file)
-            r = set_key(config, name, len, value);
+            r = set_option(config, name, len, value);
         if (r < 0)
             return r;
         i += equals ? 1 : 2;
@@ -181,6 +232,14 @@ static char *default_run(const struct config *config)
     if (access(SHM_DIR, W_OK) == 0)
         return xasprintf("%s/concord-%u-%.16s", SHM_DIR, (unsigned)geteuid(), hash);
     return xasprintf("%s/run", real);
+}
+
+static int settle_store(struct config *config)
+{
+    static const char name[] = "store";
+    const char *value = getenv(CONFIG_STORE_ENV);
+
+    return config->store[0] || !value ? 0 : set_key(config, name, strlen(name), value);
 }
 
 static int settle_run(struct config *config)
@@ -212,7 +271,7 @@ int config_parse(struct config *config, int argc, char **argv, int *ret_rest)
     int rest = read_options(config, argc, argv, true);
     if (rest >= 0)
         rest = read_options(config, argc, argv, false);
-    if (rest < 0 || settle_run(config) < 0) {
+    if (rest < 0 || settle_store(config) < 0 || settle_run(config) < 0) {
         config_done(config);
         return -EINVAL;
     }
@@ -223,7 +282,7 @@ int config_parse(struct config *config, int argc, char **argv, int *ret_rest)
 void config_done(struct config *config)
 {
     for (size_t i = 0; i < KEY_COUNT; i++) {
-        if (keys[i].type == KEY_STRING)
+        if (is_text(&keys[i]))
             free(*(char **)field_of(config, &keys[i]));
     }
     *config = (struct config){0};
@@ -234,23 +293,29 @@ static char *value_text(const struct config *config, const struct key *key)
     static const char *const levels[] = {"error", "warn", "info", "debug"};
 
     switch (key->type) {
+    case KEY_STORE:
+        break;
     case KEY_STRING:
+    case KEY_ACK_LEVELS:
         return xstrdup(*(char **)field_of(config, key));
     case KEY_NUMBER:
         return xasprintf("%" PRIu32, *(uint32_t *)field_of(config, key));
     case KEY_LOG_LEVEL:
         return xstrdup(levels[*(enum log_level *)field_of(config, key)]);
     }
-    log_panic("a key without a type");
+    log_panic("a key without a text");
 }
 
 char **config_to_argv(const struct config *config)
 {
     char **argv = xcalloc(KEY_COUNT + 1, sizeof(*argv));
+    size_t count = 0;
 
     for (size_t i = 0; i < KEY_COUNT; i++) {
+        if (keys[i].type == KEY_STORE)
+            continue;
         char *value CLEANUP_FREE = value_text(config, &keys[i]);
-        argv[i] = xasprintf("--%s=%s", keys[i].name, value);
+        argv[count++] = xasprintf("--%s=%s", keys[i].name, value);
     }
     return argv;
 }
@@ -293,6 +358,11 @@ int config_make_run(const struct config *config)
 char *config_roomd_socket(const struct config *config)
 {
     return xasprintf("%s/roomd.sock", config->run);
+}
+
+char *config_adopt_socket(const struct config *config)
+{
+    return xasprintf("%s/adopt.sock", config->run);
 }
 
 char *config_snapshotd_socket(const struct config *config)

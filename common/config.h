@@ -12,14 +12,21 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* Of the environment: `store`, where that is not set otherwise. */
+#define CONFIG_STORE_ENV "DATABASE_URL"
+
 struct config {
     char *host;                /* address to listen on */
     char *data;                /* directory of what is kept: the SQLite file */
+    char *store;               /* sqlite:DIR or a PostgreSQL URL; empty: SQLite in `data` */
     char *run;                 /* directory of sockets and segments; tmpfs */
     char *web;                 /* directory of the pages */
+    char *ack;                 /* what an acknowledgement says, by room (ack_level.h) */
     uint32_t port;             /* 0: any free one */
     uint32_t gateways;         /* processes; 0: one per core */
     uint32_t room_idle_ms;     /* an unused room closes after this long */
+    uint32_t room_memory_mib;  /* address space of a room; 0: no bound */
+    uint32_t room_turn_cpu_ms; /* processor time that a room may take at a time; 0: no bound */
     uint32_t snapshot_updates; /* a room is folded after this many updates */
     uint32_t snapshot_ms;      /* or this long after the first of them */
     uint32_t message_bytes;    /* largest message of a client */
@@ -34,7 +41,9 @@ WARN_UNUSED int config_parse(struct config *config, int argc, char **argv, int *
 void config_done(struct config *config);
 
 /* The options that make another process see the same configuration: a NULL-terminated argv tail
- * of newly allocated strings in a newly allocated array. */
+ * of newly allocated strings in a newly allocated array. `store` is not among them, as everybody
+ * can read a process's arguments: it goes to snapshotd alone, in CONFIG_STORE_ENV of its
+ * environment. */
 char **config_to_argv(const struct config *config);
 
 /* Prints every key with its default and meaning. */
@@ -45,6 +54,7 @@ WARN_UNUSED int config_make_run(const struct config *config);
 
 /* Newly allocated paths below `run`. */
 char *config_roomd_socket(const struct config *config);
+char *config_adopt_socket(const struct config *config);
 char *config_snapshotd_socket(const struct config *config);
 char *config_rooms_dir(const struct config *config);
 char *config_metrics_dir(const struct config *config);

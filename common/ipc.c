@@ -345,6 +345,12 @@ struct ipc *ipc_new(struct loop *loop, int fd, const struct ipc_handler *handler
     return ipc;
 }
 
+void ipc_set_handler(struct ipc *ipc, const struct ipc_handler *handler, void *ctx)
+{
+    ipc->handler = handler;
+    ipc->ctx = ctx;
+}
+
 void ipc_close(struct ipc *ipc)
 {
     if (!ipc || ipc->is_closed)
@@ -468,7 +474,7 @@ int ipc_connect(const char *path)
     int r = make_address(path, &addr);
     if (r < 0)
         return r;
-    int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd CLEANUP_FD = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
     if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)

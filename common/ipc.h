@@ -30,6 +30,8 @@ struct ipc_handler {
 
 /* Takes `fd` (made non-blocking). `handler` must live as long as the connection. */
 struct ipc *ipc_new(struct loop *loop, int fd, const struct ipc_handler *handler, void *ctx);
+/* What comes from here on goes to another owner, also within a callback. */
+void ipc_set_handler(struct ipc *ipc, const struct ipc_handler *handler, void *ctx);
 /* No callback comes after this; the memory goes at the end of the turn. What is queued is tried
  * once and else dropped. NULL is allowed. */
 void ipc_close(struct ipc *ipc);
@@ -53,7 +55,8 @@ void ipc_set_paused(struct ipc *ipc, bool is_paused);
  * descriptor and owns it. 0 or -errno. The listener lives as long as the loop. */
 WARN_UNUSED int ipc_listen(struct loop *loop, const char *path,
                            void (*on_accept)(void *ctx, int fd), void *ctx);
-/* A connected descriptor, or -errno (-ENOENT, -ECONNREFUSED: nobody listens yet). */
+/* A connected descriptor, or -errno (-ENOENT, -ECONNREFUSED: nobody listens yet; -EAGAIN: too many
+ * wait there). Never waits. */
 WARN_UNUSED int ipc_connect(const char *path);
 /* Two connected stream sockets, close-on-exec. 0 or -errno. */
 WARN_UNUSED int ipc_pair(int ret_fds[2]);

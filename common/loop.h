@@ -32,7 +32,8 @@ void loop_reap(struct loop *loop, loop_fn fn, void *ctx);
 /* Calls `fn` when the loop is freed: for what lives as long as it. */
 void loop_on_free(struct loop *loop, loop_fn fn, void *ctx);
 
-/* Monotonic milliseconds. */
+/* Monotonic milliseconds, and microseconds. */
 uint64_t mono_now_ms(void);
+uint64_t mono_now_us(void);
 /* Wall clock, milliseconds since the epoch. */
 uint64_t wall_now_ms(void);

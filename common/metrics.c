@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
@@ -109,6 +108,7 @@ static int start_page(int fd)
 /* The descriptor of a page that nobody has, locked; -errno. */
 static int lock_page(int dir, const char *process)
 {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     char name[SOURCE_NAME_MAX];
 
     for (int i = 0; i < PAGES_MAX; i++) {
@@ -116,9 +116,9 @@ static int lock_page(int dir, const char *process)
         int fd CLEANUP_FD = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
             return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
             return TAKE_FD(fd);
-        if (errno != EWOULDBLOCK)
+        if (errno != EAGAIN && errno != EACCES)
             return -errno;
     }
     return -EBUSY;
@@ -170,6 +170,11 @@ void metric_add(enum metric metric, uint64_t n)
     atomic_fetch_add_explicit(&own->values[metric], n, memory_order_relaxed);
 }
 
+void metric_sub(enum metric metric, uint64_t n)
+{
+    atomic_fetch_sub_explicit(&own->values[metric], n, memory_order_relaxed);
+}
+
 void metric_set(enum metric metric, uint64_t value)
 {
     atomic_store_explicit(&own->values[metric], value, memory_order_relaxed);
@@ -202,6 +207,14 @@ static bool name_is_plain(const char *name)
     return len > 0 && len < SOURCE_NAME_MAX && !name[len];
 }
 
+/* Asks for the lock without taking it: a process that starts just now must find its page free. */
+static bool is_locked(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 static bool read_source(int dir, const char *name, struct source *ret)
 {
     if (!name_is_plain(name))
@@ -210,7 +223,7 @@ static bool read_source(int dir, const char *name, struct source *ret)
     if (fd < 0 || !read_page(fd, &ret->page))
         return false;
     memcpy(ret->name, name, strlen(name) + 1);
-    ret->is_alive = flock(fd, LOCK_SH | LOCK_NB) < 0;
+    ret->is_alive = is_locked(fd);
     return true;
 }
 

@@ -21,7 +21,7 @@
     M(GATEWAY_CLIENTS, gateway, gauge, "concord_clients", "Clients that are connected.")           \
     M(GATEWAY_JOINS, gateway, counter, "concord_joins_total", "Clients that joined a room.")       \
     M(GATEWAY_REFUSALS, gateway, counter, "concord_refusals_total",                                \
-      "Refusals that clients were told.")                                                          \
+      "Clients that were closed with a refusal.")                                                  \
     M(ROOMS, roomd, gauge, "concord_rooms", "Rooms that have a process.")                          \
     M(ROOM_STARTS, roomd, counter, "concord_room_starts_total", "Room processes started.")         \
     M(ROOM_RESTARTS, roomd, counter, "concord_room_restarts_total",                                \
@@ -73,6 +73,7 @@ void metrics_start(const struct config *config, const char *process);
 void metrics_leave(void);
 
 void metric_add(enum metric metric, uint64_t n);
+void metric_sub(enum metric metric, uint64_t n); /* a gauge only */
 /* A gauge's value; for an age the wall clock in milliseconds when it began, 0 if nothing is. */
 void metric_set(enum metric metric, uint64_t value);
 void metric_observe(enum histogram histogram, uint64_t duration_us);

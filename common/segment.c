@@ -1,19 +1,16 @@
 #include "common/segment.h"
 
-#include "common/crc32c.h"
-#include "common/names.h"
+#include "common/segment_record.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define RECORD_ALIGN      8u
 #define GROW_MIN          (64u << 10)
 #define GROW_MAX          (4u << 20)
 #define RECORDS_PER_WRITE 64u
@@ -22,76 +19,26 @@
 struct segment {
     int fd;
     struct segment_header *header; /* the first page, shared with every reader */
-    uint64_t end;                  /* where the next record goes */
-    uint64_t allocated;            /* reserved in the file system */
+    uint64_t end;                  /* behind what is published */
+    uint64_t written_end;          /* behind what was written; `end` if that is all published */
+    uint64_t written_seq;
+    uint64_t allocated; /* reserved in the file system */
 };
 
-struct segment_view {
-    int fd;
-    const uint8_t *map;
-    size_t mapped;
-};
-
-static uint64_t align_up(uint64_t n)
-{
-    return (n + RECORD_ALIGN - 1) & ~(uint64_t)(RECORD_ALIGN - 1);
-}
-
-static uint64_t log_start(const struct segment_header *h)
-{
-    return h->header_bytes + align_up(h->checkpoint_len);
-}
-
-size_t segment_record_bytes(size_t payload_len)
-{
-    return sizeof(struct segment_record_header) + (size_t)align_up(payload_len);
-}
-
-static uint32_t record_crc(uint64_t file_id, const struct segment_record_header *rh,
-                           const void *payload)
-{
-    uint32_t crc = crc32c(0, &file_id, sizeof(file_id));
-
-    crc = crc32c(crc, &rh->len, sizeof(rh->len));
-    crc = crc32c(crc, &rh->seq, sizeof(*rh) - offsetof(struct segment_record_header, seq));
-    return crc32c(crc, payload, rh->len);
-}
-
-/* The record at `offset`, if a whole valid one lies before `limit`. 1; 0 if the log ends here;
- * -EBADMSG if the bytes are no record. */
-static int read_record(const uint8_t *map, uint64_t file_id, uint64_t offset, uint64_t limit,
-                       struct segment_record *ret)
-{
-    struct segment_record_header rh;
-
-    if (limit - offset < sizeof(rh))
-        return 0;
-    memcpy(&rh, map + offset, sizeof(rh));
-    if (rh.len == 0)
-        return 0;
-    const uint8_t *payload = map + offset + sizeof(rh);
-    if (rh.len > limit - offset - sizeof(rh) || record_crc(file_id, &rh, payload) != rh.crc)
-        return -EBADMSG;
-    *ret = (struct segment_record){.seq = rh.seq,
-                                   .session = rh.session,
-                                   .kind = rh.kind,
-                                   .payload = slice_of(payload, rh.len)};
-    return 1;
-}
-
-static bool header_is_sane(const struct segment_header *h, uint64_t file_bytes)
-{
-    return h->version == SEGMENT_VERSION && h->header_bytes == SEGMENT_HEADER_BYTES &&
-           h->tenant_len < sizeof(h->tenant) && h->room_len < sizeof(h->room) &&
-           h->checkpoint_len <= file_bytes && log_start(h) <= file_bytes &&
-           atomic_load(&h->committed) >= log_start(h) && atomic_load(&h->committed) <= file_bytes;
-}
-
-/* ---- writer ---- */
+/* ---- the file ---- */
 
 static int allocate(int fd, uint64_t offset, uint64_t len)
 {
     while (fallocate(fd, 0, (off_t)offset, (off_t)len) < 0) {
+        if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+static int cut(int fd, uint64_t len)
+{
+    while (ftruncate(fd, (off_t)len) < 0) {
         if (errno != EINTR)
             return -errno;
     }
@@ -106,6 +53,8 @@ static int write_all(int fd, struct iovec *iov, size_t count, uint64_t offset)
             continue;
         if (n < 0)
             return -errno;
+        if (n == 0)
+            return -EIO;
         offset += (size_t)n;
         while (count > 0 && (size_t)n >= iov->iov_len) {
             n -= (ssize_t)iov->iov_len;
@@ -118,6 +67,13 @@ static int write_all(int fd, struct iovec *iov, size_t count, uint64_t offset)
         }
     }
     return 0;
+}
+
+static int write_bytes(int fd, const void *data, size_t len, uint64_t offset)
+{
+    struct iovec iov = {(void *)data, len};
+
+    return len == 0 ? 0 : write_all(fd, &iov, 1, offset);
 }
 
 static int map_header(int fd, struct segment_header **ret_header)
@@ -135,79 +91,106 @@ static struct segment *new_segment(int fd, struct segment_header *header, uint64
 {
     struct segment *s = xmalloc(sizeof(*s));
 
-    *s = (struct segment){.fd = fd, .header = header, .end = end, .allocated = allocated};
+    *s = (struct segment){
+        .fd = fd, .header = header, .end = end, .written_end = end, .allocated = allocated};
     return s;
+}
+
+/* ---- a new one ---- */
+
+static uint64_t random_number(void)
+{
+    uint64_t n = 0;
+
+    while (n == 0) {
+        ssize_t len = getrandom(&n, sizeof(n), 0);
+        assert(len == sizeof(n) || (len < 0 && errno == EINTR));
+    }
+    return n;
+}
+
+uint64_t segment_new_lineage(void)
+{
+    return random_number();
+}
+
+static void fill_header(struct segment_header *h, const struct segment_start *start,
+                        uint64_t committed)
+{
+    h->version = SEGMENT_VERSION;
+    h->header_bytes = SEGMENT_HEADER_BYTES;
+    h->file_id = start->file_id ? start->file_id : random_number();
+    h->lineage = start->lineage ? start->lineage : random_number();
+    h->base_seq = start->base_seq;
+    h->checkpoint_len = start->checkpoint.len;
+    h->checkpoint_crc =
+        segment_checkpoint_crc(h->file_id, start->checkpoint.data, start->checkpoint.len);
+    h->tenant_len = (uint16_t)start->tenant.len;
+    h->room_len = (uint16_t)start->room.len;
+    memcpy(h->tenant, start->tenant.data, start->tenant.len);
+    memcpy(h->room, start->room.data, start->room.len);
+    h->header_crc = segment_header_crc(h);
+    atomic_store(&h->committed, committed);
+    atomic_store(&h->last_seq, start->base_seq);
+    atomic_thread_fence(memory_order_release);
+    h->magic = SEGMENT_MAGIC;
+}
+
+int segment_start(int fd, const struct segment_start *start, struct segment **ret_segment)
+{
+    struct segment_header *h;
+    uint64_t end = SEGMENT_HEADER_BYTES + segment_align(start->checkpoint.len);
+    uint64_t allocated = end + GROW_MIN;
+
+    assert(start->tenant.len < sizeof(h->tenant) && start->room.len < sizeof(h->room));
+    if (start->checkpoint.len > SEGMENT_PAYLOAD_MAX)
+        return -E2BIG;
+    /* What an unfinished attempt left must not be taken for records. */
+    int r = cut(fd, 0);
+    if (r == 0)
+        r = allocate(fd, 0, allocated);
+    if (r == 0)
+        r = write_bytes(fd, start->checkpoint.data, start->checkpoint.len, SEGMENT_HEADER_BYTES);
+    if (r == 0)
+        r = map_header(fd, &h);
+    if (r < 0) {
+        (void)cut(fd, 0); /* the space is somebody else's */
+        return r;
+    }
+    fill_header(h, start, end);
+    *ret_segment = new_segment(fd, h, end, allocated);
+    return 0;
 }
 
 int segment_create(int fd, struct slice tenant, struct slice room, uint64_t base_seq,
                    struct slice checkpoint, struct segment **ret_segment)
 {
-    struct segment_header *h;
-    uint64_t start = SEGMENT_HEADER_BYTES + align_up(checkpoint.len);
-    uint64_t allocated = start + GROW_MIN;
-    uint64_t file_id;
+    struct segment_start start = {
+        .tenant = tenant, .room = room, .base_seq = base_seq, .checkpoint = checkpoint};
 
-    assert(tenant.len < sizeof(h->tenant) && room.len < sizeof(h->room));
-    if (getrandom(&file_id, sizeof(file_id), 0) != sizeof(file_id))
+    return segment_start(fd, &start, ret_segment);
+}
+
+/* ---- recovery ---- */
+
+/* Is there anything behind the end? What a room reserved and did not use is zeros. */
+static int look_behind(int fd, uint64_t end, bool *ret_has_bytes)
+{
+    struct segment_record_header rh = {0};
+    ssize_t n;
+
+    do {
+        n = pread(fd, &rh, sizeof(rh), (off_t)end);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0)
         return -errno;
-    /* What an unfinished attempt left must not be taken for records. */
-    if (ftruncate(fd, 0) < 0)
-        return -errno;
-    int r = allocate(fd, 0, allocated);
-    if (r < 0)
-        return r;
-    struct iovec iov = {(void *)checkpoint.data, checkpoint.len};
-    r = write_all(fd, &iov, 1, SEGMENT_HEADER_BYTES);
-    if (r == 0)
-        r = map_header(fd, &h);
-    if (r < 0)
-        return r;
-    h->version = SEGMENT_VERSION;
-    h->header_bytes = SEGMENT_HEADER_BYTES;
-    h->file_id = file_id;
-    h->base_seq = base_seq;
-    h->checkpoint_len = checkpoint.len;
-    h->checkpoint_crc = crc32c(0, checkpoint.data, checkpoint.len);
-    h->tenant_len = (uint16_t)tenant.len;
-    h->room_len = (uint16_t)room.len;
-    memcpy(h->tenant, tenant.data, tenant.len);
-    memcpy(h->room, room.data, room.len);
-    atomic_store(&h->committed, start);
-    atomic_store(&h->last_seq, base_seq);
-    atomic_thread_fence(memory_order_release);
-    h->magic = SEGMENT_MAGIC;
-    *ret_segment = new_segment(fd, h, start, allocated);
+    *ret_has_bytes = rh.len != 0 || rh.crc != 0 || rh.seq != 0;
     return 0;
 }
 
-/* Finds the end of the valid records: -EBADMSG if that is before the committed end. */
-static int find_end(const struct segment_view *v, struct segment_recovery *ret,
-                    uint64_t *ret_last_seq)
-{
-    const struct segment_header *h = segment_view_header(v);
-    uint64_t offset = log_start(h);
-    uint64_t last_seq = h->base_seq;
-    struct segment_record record;
-    int r;
-
-    while ((r = read_record(v->map, h->file_id, offset, v->mapped, &record)) > 0 &&
-           record.seq > last_seq) {
-        offset += segment_record_bytes(record.payload.len);
-        last_seq = record.seq;
-        /* The padding of the last record may lie behind the end of the file. */
-        if (offset > v->mapped)
-            break;
-    }
-    *ret = (struct segment_recovery){.end = offset, .has_torn_tail = r < 0};
-    *ret_last_seq = last_seq;
-    return offset < atomic_load(&h->committed) ? -EBADMSG : 0;
-}
-
-/* Checks everything that is there. */
-static int examine(int fd, struct segment_recovery *ret, uint64_t *ret_last_seq)
+static int examine(int fd, segment_visit_fn visit, void *ctx, struct segment_contents *contents)
 {
     struct segment_view *v;
-    struct slice checkpoint;
     int duplicate CLEANUP_FD = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
     if (duplicate < 0)
@@ -216,38 +199,33 @@ static int examine(int fd, struct segment_recovery *ret, uint64_t *ret_last_seq)
     if (r < 0)
         return r;
     (void)TAKE_FD(duplicate);
-    *ret = (struct segment_recovery){.end = SEGMENT_HEADER_BYTES};
-    r = segment_view_checkpoint(v, &checkpoint);
+    r = segment_view_read_all(v, visit, ctx, contents);
     if (r == 0)
-        r = find_end(v, ret, ret_last_seq);
+        r = look_behind(fd, contents->end, &contents->has_torn_tail);
     segment_view_free(v);
     return r;
 }
 
-int segment_recover(int fd, struct segment **ret_segment, struct segment_recovery *ret_recovery)
+int segment_recover(int fd, segment_visit_fn visit, void *ctx, struct segment **ret_segment,
+                    struct segment_contents *ret_contents)
 {
-    struct segment_recovery found = {0};
+    struct segment_contents contents = {0};
     struct segment_header *h;
-    uint64_t last_seq = 0;
-    int r = examine(fd, &found, &last_seq);
+    int r = examine(fd, visit, ctx, &contents);
 
-    if (ret_recovery && (r == 0 || r == -EBADMSG))
-        *ret_recovery = found;
-    if (r < 0)
-        return r;
+    if (ret_contents)
+        *ret_contents = contents;
     /* Cutting the file clears what lies behind the end, so that no later record can lead into it.
      */
-    if (ftruncate(fd, (off_t)found.end) < 0)
-        return -errno;
-    r = allocate(fd, found.end, GROW_MIN);
+    if (r == 0)
+        r = cut(fd, contents.end);
     if (r == 0)
         r = map_header(fd, &h);
     if (r < 0)
         return r;
-    atomic_store(&h->last_seq, last_seq);
-    atomic_store_explicit(&h->committed, found.end, memory_order_release);
-    atomic_fetch_and(&h->flags, ~(uint32_t)SEGMENT_CLOSED);
-    *ret_segment = new_segment(fd, h, found.end, found.end + GROW_MIN);
+    atomic_store(&h->last_seq, contents.last_seq); /* it is stored before `committed` is */
+    atomic_fetch_and(&h->flags, ~(uint32_t)(SEGMENT_CLOSED | SEGMENT_SUPERSEDED));
+    *ret_segment = new_segment(fd, h, contents.end, contents.end);
     return 0;
 }
 
@@ -260,9 +238,48 @@ void segment_free(struct segment *s)
     free(s);
 }
 
+void segment_discard(struct segment *s)
+{
+    (void)cut(s->fd, 0);
+    segment_free(s);
+}
+
+bool segment_is_nameless(const struct segment *s)
+{
+    struct stat st;
+
+    return fstat(s->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* ---- the log ---- */
+
 struct segment_header *segment_header(struct segment *s)
 {
     return s->header;
+}
+
+uint64_t segment_log_bytes(const struct segment *s)
+{
+    return s->end - segment_log_start(s->header);
+}
+
+int segment_dup(const struct segment *s)
+{
+    int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int segment_view_open_own(const struct segment *s, struct segment_view **ret_view)
+{
+    int fd CLEANUP_FD = segment_dup(s);
+
+    if (fd < 0)
+        return fd;
+    int r = segment_view_open(fd, ret_view);
+    if (r == 0)
+        (void)TAKE_FD(fd);
+    return r;
 }
 
 int segment_reserve(struct segment *s, size_t bytes)
@@ -287,7 +304,7 @@ int segment_reserve(struct segment *s, size_t bytes)
 static int write_records(struct segment *s, const struct segment_record *records, size_t count,
                          uint64_t offset)
 {
-    static const uint8_t zeros[RECORD_ALIGN];
+    static const uint8_t zeros[SEGMENT_RECORD_ALIGN];
     struct segment_record_header headers[RECORDS_PER_WRITE];
     struct iovec iov[RECORDS_PER_WRITE * IOVS_PER_RECORD];
     size_t n = 0;
@@ -295,12 +312,12 @@ static int write_records(struct segment *s, const struct segment_record *records
     for (size_t i = 0; i < count; i++) {
         const struct slice *payload = &records[i].payload;
         struct segment_record_header *rh = &headers[i];
-        size_t padding = (size_t)align_up(payload->len) - payload->len;
+        size_t padding = (size_t)segment_align(payload->len) - payload->len;
         *rh = (struct segment_record_header){.len = (uint32_t)payload->len,
                                              .seq = records[i].seq,
                                              .session = records[i].session,
                                              .kind = records[i].kind};
-        rh->crc = record_crc(s->header->file_id, rh, payload->data);
+        rh->crc = segment_record_crc(s->header->file_id, rh, payload->data);
         iov[n++] = (struct iovec){rh, sizeof(*rh)};
         iov[n++] = (struct iovec){(void *)payload->data, payload->len};
         if (padding > 0)
@@ -314,17 +331,18 @@ static size_t batch_bytes(const struct segment_record *records, size_t count)
     size_t bytes = 0;
 
     for (size_t i = 0; i < count; i++) {
-        assert(records[i].payload.len > 0 && records[i].payload.len <= UINT32_MAX);
+        assert(records[i].payload.len > 0 && records[i].payload.len <= SEGMENT_PAYLOAD_MAX);
         bytes += segment_record_bytes(records[i].payload.len);
     }
     return bytes;
 }
 
-int segment_append(struct segment *s, const struct segment_record *records, size_t count)
+int segment_write(struct segment *s, const struct segment_record *records, size_t count)
 {
     uint64_t offset = s->end;
     int r = segment_reserve(s, batch_bytes(records, count));
 
+    s->written_end = s->end;
     for (size_t i = 0; r == 0 && i < count; i += RECORDS_PER_WRITE) {
         size_t n = count - i < RECORDS_PER_WRITE ? count - i : RECORDS_PER_WRITE;
         r = write_records(s, records + i, n, offset);
@@ -332,121 +350,36 @@ int segment_append(struct segment *s, const struct segment_record *records, size
     }
     if (r < 0 || count == 0)
         return r;
-    s->end = offset;
-    atomic_store(&s->header->last_seq, records[count - 1].seq);
-    atomic_store_explicit(&s->header->committed, offset, memory_order_release);
+    s->written_end = offset;
+    s->written_seq = records[count - 1].seq;
     return 0;
 }
 
-/* ---- reader ---- */
-
-/* Maps the file up to its present size, which must be at least `need`. */
-static int map_file(struct segment_view *v, uint64_t need)
+void segment_publish(struct segment *s)
 {
-    struct stat st;
-
-    if (fstat(v->fd, &st) < 0)
-        return -errno;
-    if ((uint64_t)st.st_size < need)
-        return -EBADMSG;
-    void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, v->fd, 0);
-    if (p == MAP_FAILED)
-        return -errno;
-    if (v->map)
-        (void)munmap((void *)v->map, v->mapped);
-    v->map = p;
-    v->mapped = (size_t)st.st_size;
-    return 0;
-}
-
-const struct segment_header *segment_view_header(const struct segment_view *v)
-{
-    return (const struct segment_header *)v->map;
-}
-
-int segment_view_open(int fd, struct segment_view **ret_view)
-{
-    struct segment_view view = {.fd = fd};
-    struct stat st;
-
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    if (!S_ISREG(st.st_mode))
-        return -EBADMSG;
-    if (st.st_size < SEGMENT_HEADER_BYTES)
-        return -ENODATA;
-    int r = map_file(&view, SEGMENT_HEADER_BYTES);
-    if (r < 0)
-        return r;
-    const struct segment_header *h = segment_view_header(&view);
-    uint64_t magic = h->magic;
-    atomic_thread_fence(memory_order_acquire);
-    if (magic != SEGMENT_MAGIC)
-        r = magic == 0 ? -ENODATA : -EBADMSG;
-    else if (!header_is_sane(h, view.mapped))
-        r = -EBADMSG;
-    if (r < 0) {
-        (void)munmap((void *)view.map, view.mapped);
-        return r;
-    }
-    *ret_view = xmalloc(sizeof(view));
-    **ret_view = view;
-    return 0;
-}
-
-int segment_view_open_room(const char *dir, struct slice tenant, struct slice room,
-                           struct segment_view **ret_view)
-{
-    char hash[NAME_HASH_HEX + 1];
-
-    name_hash(tenant, room, hash);
-    char *path CLEANUP_FREE = xasprintf("%s/%s", dir, hash);
-    int fd CLEANUP_FD = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return -errno;
-    int r = segment_view_open(fd, ret_view);
-    if (r == 0)
-        (void)TAKE_FD(fd);
-    return r;
-}
-
-void segment_view_free(struct segment_view *v)
-{
-    if (!v)
+    if (s->written_end == s->end)
         return;
-    (void)munmap((void *)v->map, v->mapped);
-    (void)close(v->fd);
-    free(v);
+    s->end = s->written_end;
+    atomic_store(&s->header->last_seq, s->written_seq);
+    atomic_store_explicit(&s->header->committed, s->end, memory_order_release);
 }
 
-int segment_view_checkpoint(struct segment_view *v, struct slice *ret_update)
+int segment_take_back(struct segment *s)
 {
-    const struct segment_header *h = segment_view_header(v);
-    const uint8_t *data = v->map + h->header_bytes;
+    static const struct segment_record_header none;
 
-    if (crc32c(0, data, h->checkpoint_len) != h->checkpoint_crc)
-        return -EBADMSG;
-    *ret_update = slice_of(data, h->checkpoint_len);
-    return 0;
-}
-
-int segment_view_next(struct segment_view *v, uint64_t *offset, struct segment_record *ret)
-{
-    const struct segment_header *h = segment_view_header(v);
-    uint64_t committed = atomic_load_explicit(&h->committed, memory_order_acquire);
-    uint64_t at = *offset ? *offset : log_start(h);
-
-    if (at >= committed)
+    s->written_end = s->end;
+    /* Where there is no room for a header there is no record. */
+    if (s->allocated - s->end < sizeof(none))
         return 0;
-    if (committed > v->mapped) {
-        int r = map_file(v, committed);
-        if (r < 0)
-            return r;
-        h = segment_view_header(v);
-    }
-    int r = read_record(v->map, h->file_id, at, committed, ret);
-    if (r <= 0)
-        return -EBADMSG; /* published bytes are records */
-    *offset = at + segment_record_bytes(ret->payload.len);
-    return 1;
+    return write_bytes(s->fd, &none, sizeof(none), s->end);
+}
+
+int segment_append(struct segment *s, const struct segment_record *records, size_t count)
+{
+    int r = segment_write(s, records, count);
+
+    if (r == 0)
+        segment_publish(s);
+    return r;
 }

@@ -5,74 +5,25 @@
  *
  * The room is the only writer. It appends with pwrite (a full file system is an error, not a
  * SIGBUS), into space reserved by fallocate, and then publishes the committed length in the header
- * with a release store. Readers map the file read-only, load that length with acquire and never
- * look beyond it; they need no message and never disturb the writer. Layout and record format: the
- * structures below, little-endian, pinned by golden files.
+ * with a release store. Readers load that length, fence, and never look beyond it; they need no
+ * message and never disturb the writer.
  *
- * A record's CRC32C is seeded with the file's random id, so bytes of an older file never validate.
+ * Readers do not map the file. A room digests hostile documents, and one that was taken over could
+ * cut its file short under a map, which kills the reader, or change bytes after they were checked.
+ * So they read with pread, into memory of their own, and every check is of what is then used.
+ *
+ * A file does not grow for ever: the writer makes another beside it, with a checkpoint of now,
+ * under the same lineage, which is renamed over the first one. From that checkpoint to the rename
+ * both get every record; then the first is marked SEGMENT_SUPERSEDED, and readers open the name
+ * again.
  */
 #pragma once
 
 #include "common/memory.h"
+#include "common/segment_format.h"
 #include "common/slice.h"
 
-#include <stdatomic.h>
-
-#define SEGMENT_HEADER_BYTES 4096u
-#define SEGMENT_MAGIC        UINT64_C(0x3147455344434e43) /* "CNCDSEG1" */
-#define SEGMENT_VERSION      1u
-
-enum segment_flag {
-    SEGMENT_CLOSED = 1u << 0,     /* the room ended in order; everything in it is stored */
-    SEGMENT_SUPERSEDED = 1u << 1, /* a newer file has the name; open it again */
-};
-
-/* The first page of the file. What is above `committed` is written once, before `magic`. */
-struct segment_header {
-    uint64_t magic; /* written last: a file without it was never finished and holds nothing */
-    uint32_t version;
-    uint32_t header_bytes;
-    uint64_t file_id;        /* random; seeds the CRC of every record */
-    uint64_t base_seq;       /* the checkpoint holds everything up to this sequence */
-    uint64_t checkpoint_len; /* bytes, directly after the header page */
-    uint32_t checkpoint_crc;
-    uint16_t tenant_len;
-    uint16_t room_len;
-    char tenant[256];
-    char room[256];
-
-    _Alignas(64) _Atomic uint64_t committed; /* file offset behind the last published record */
-    _Atomic uint64_t last_seq;               /* of that record; base_seq without any */
-
-    /* Live figures for operators; the room updates them as it goes. */
-    _Alignas(64) _Atomic uint64_t stored_seq; /* what the store has committed */
-    _Atomic uint64_t updates;                 /* accepted since the room was started */
-    _Atomic uint64_t structs;
-    _Atomic uint64_t pending_bytes;
-    _Atomic uint64_t last_activity_ms; /* wall clock */
-    _Atomic uint64_t started_ms;       /* wall clock */
-    _Atomic uint32_t pid;
-    _Atomic uint32_t clients;
-    _Atomic uint32_t flags; /* enum segment_flag */
-};
-
-_Static_assert(sizeof(struct segment_header) <= SEGMENT_HEADER_BYTES, "header is one page");
-
-/* Directly before each payload; the next record begins at the next multiple of 8. */
-struct segment_record_header {
-    uint32_t len; /* of the payload; 0 marks the end */
-    uint32_t crc; /* CRC32C over file_id and everything of the record but this field */
-    uint64_t seq;
-    uint64_t session;
-    uint32_t kind;
-    uint32_t reserved; /* 0 */
-};
-
-_Static_assert(sizeof(struct segment_record_header) == 32, "record header is 32 bytes");
-
-enum segment_kind {
-    SEGMENT_UPDATE_V1 = 1, /* payload: a Yjs v1 update */
-};
+#include <stdbool.h>
 
 struct segment_record {
     uint64_t seq;     /* of the room, ascending */
@@ -83,62 +34,121 @@ struct segment_record {
 
 /* ---- writer ---- */
 
+/* What a file begins with. */
+struct segment_start {
+    struct slice tenant;
+    struct slice room;
+    uint64_t file_id; /* 0: a random one, as it should be */
+    uint64_t lineage; /* 0: a random one, for the first file of a room */
+    uint64_t base_seq;
+    struct slice checkpoint;
+};
+
 struct segment;
 
 /* Writes a new segment into `fd` (empty or unfinished; taken over on success): header, checkpoint,
- * an empty log. 0 or -errno (-ENOSPC with nothing published). */
+ * an empty log. 0 or -errno (-ENOSPC); the file then holds nothing. */
+WARN_UNUSED int segment_start(int fd, const struct segment_start *start,
+                              struct segment **ret_segment);
+/* The same with random numbers. */
 WARN_UNUSED int segment_create(int fd, struct slice tenant, struct slice room, uint64_t base_seq,
                                struct slice checkpoint, struct segment **ret_segment);
+/* A number for a lineage: random, never 0. */
+uint64_t segment_new_lineage(void);
 
-/* What recovery found out; written on success and on -EBADMSG. */
-struct segment_recovery {
-    uint64_t end;       /* file offset behind the last valid record */
-    bool has_torn_tail; /* a record that was never published was cut off there */
+/* What is in a segment, as far as it was read. */
+struct segment_contents {
+    uint64_t records;      /* that are fine, not counting the checkpoint */
+    uint64_t end;          /* file offset behind them: where a bad one is; 0: the header is bad */
+    uint64_t last_seq;     /* of the last that is fine */
+    bool is_visit_refused; /* the bytes of the next one are as they were written; `visit` refused */
+    bool has_torn_tail;    /* segment_recover(): what was never published was cut off at `end` */
 };
 
-/* Opens what an earlier room left in `fd` (taken over on success). Cuts a torn tail. -ENODATA: the
- * file is empty or unfinished; -EBADMSG: it is damaged before its committed end. `ret_recovery` may
- * be NULL. */
-WARN_UNUSED int segment_recover(int fd, struct segment **ret_segment,
-                                struct segment_recovery *ret_recovery);
+/* Is given the checkpoint, as a record of base_seq without an author, and then every record. What
+ * it returns below 0 ends the reading. */
+typedef int (*segment_visit_fn)(void *ctx, const struct segment_record *record);
+
+/* Opens what an earlier room left in `fd` (taken over on success): reads it all, checks it, and
+ * cuts what was never published. `visit` may be NULL, and `ret_contents`, which is also written on
+ * failure. -ENODATA: the file is empty or unfinished; -ENOTSUP: it is of another version; -EBADMSG:
+ * what was published is damaged; what `visit` returned; other -errno as they came. Nothing is
+ * changed by a failure. */
+WARN_UNUSED int segment_recover(int fd, segment_visit_fn visit, void *ctx,
+                                struct segment **ret_segment,
+                                struct segment_contents *ret_contents);
 
 void segment_free(struct segment *s);
+/* Frees it and empties the file, which has no name or will not get one: its space is given back. */
+void segment_discard(struct segment *s);
+bool segment_is_nameless(const struct segment *s); /* has the file no name any more? */
+/* A descriptor of the same open file, for the caller to close, or -errno. */
+WARN_UNUSED int segment_dup(const struct segment *s);
 
 /* Bytes that a record with this payload takes in the file. */
 size_t segment_record_bytes(size_t payload_len);
+/* Bytes of the log. */
+uint64_t segment_log_bytes(const struct segment *s);
 
 /* Makes sure that `bytes` more can be appended: 0, or -ENOSPC and nothing is changed. Asked before
  * an edit is applied, so that what is applied can always be appended. Not cumulative: a batch asks
  * for its whole size each time. */
 WARN_UNUSED int segment_reserve(struct segment *s, size_t bytes);
 
-/* Appends records, whose `seq` ascend from last_seq and whose payloads are not empty, and publishes
- * them together. 0 or -errno with nothing published. */
+/* Writes records, whose `seq` ascend from last_seq and whose payloads are not empty, behind the
+ * published end. They are no part of the segment before segment_publish(); another write replaces
+ * them. 0 or -errno with nothing to publish. */
+WARN_UNUSED int segment_write(struct segment *s, const struct segment_record *records,
+                              size_t count);
+/* Publishes what was written last, all at once; nothing if that failed. */
+void segment_publish(struct segment *s);
+/* Takes back what was written and not published: nobody finds it there. */
+WARN_UNUSED int segment_take_back(struct segment *s);
+/* Writes and publishes. */
 WARN_UNUSED int segment_append(struct segment *s, const struct segment_record *records,
                                size_t count);
 
-/* The mapped header: for the live figures. */
+/* The mapped header: for the live figures and flags. */
 struct segment_header *segment_header(struct segment *s);
 
 /* ---- reader ---- */
 
 struct segment_view;
 
-/* Maps a segment for reading; the descriptor is the view's on success. -ENODATA: not finished yet;
- * -EBADMSG: no segment. */
+/* Opens a segment for reading; the descriptor is the view's on success. -ENODATA: not finished yet;
+ * -ENOTSUP: of another version; -EBADMSG: no segment. */
 WARN_UNUSED int segment_view_open(int fd, struct segment_view **ret_view);
 /* The file `dir`/`name_hash` of a room. Also -ENOENT. */
 WARN_UNUSED int segment_view_open_room(const char *dir, struct slice tenant, struct slice room,
                                        struct segment_view **ret_view);
+/* What the writer has written, for itself. */
+WARN_UNUSED int segment_view_open_own(const struct segment *s, struct segment_view **ret_view);
 void segment_view_free(struct segment_view *v);
 
+/* The header as it was at the last refresh; opening is one, and segment_view_next() makes one when
+ * it has come to the end of what it knew. Its lengths are checked. */
 const struct segment_header *segment_view_header(const struct segment_view *v);
-/* The checkpoint, checked against its CRC: 0 or -EBADMSG. Valid until the next segment_view_next.
- */
+/* Reads what the header tells now. -EBADMSG: the file was cut short, or tells what cannot be. */
+WARN_UNUSED int segment_view_refresh(struct segment_view *v);
+
+/* The payloads that the following give are valid until the next call of one of them. */
+
+/* The checkpoint, checked against its CRC: 0, -EBADMSG or -ENOMEM. */
 WARN_UNUSED int segment_view_checkpoint(struct segment_view *v, struct slice *ret_update);
+/* The same into memory of the caller, as many bytes as the header's checkpoint_len. */
+WARN_UNUSED int segment_view_read_checkpoint(const struct segment_view *v, void *bytes);
 
 /* The published record at `*offset` (0: the first), which is then moved behind it. 1 and `*ret`, 0
- * if there is none yet, -EBADMSG if it is damaged, other -errno if it cannot be mapped. The payload
- * is valid until the next call. */
+ * if there is none yet, -EBADMSG if it is damaged, -ENOMEM and other -errno. */
 WARN_UNUSED int segment_view_next(struct segment_view *v, uint64_t *offset,
                                   struct segment_record *ret);
+
+/* Reads everything that is published: 0, -EBADMSG, what `visit` returned, -ENOMEM, other -errno.
+ * `visit` may be NULL; `*ret_contents` is written in any case. */
+WARN_UNUSED int segment_view_read_all(struct segment_view *v, segment_visit_fn visit, void *ctx,
+                                      struct segment_contents *ret_contents);
+
+/* What lies behind the published end, if that is one whole record which follows the last: what a
+ * careful room was working on. 1 and `*ret`; 0: there is none; -errno. Only of a room that has
+ * ended. */
+WARN_UNUSED int segment_view_unpublished(struct segment_view *v, struct segment_record *ret);

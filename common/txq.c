@@ -34,21 +34,34 @@ static void grow(struct txq *q)
     q->head = 0;
 }
 
-void txq_push(struct txq *q, struct blob *b)
+static void push(struct txq *q, struct blob *b, bool is_rest)
 {
     if (b->len == 0)
         return;
     if (q->count == q->cap)
         grow(q);
     q->count++;
-    *entry_at(q, q->count - 1) = (struct txq_entry){.blob = blob_ref(b)};
+    *entry_at(q, q->count - 1) = (struct txq_entry){.blob = blob_ref(b), .is_rest = is_rest};
     q->bytes += b->len;
+}
+
+void txq_push(struct txq *q, struct blob *b)
+{
+    push(q, b, false);
+}
+
+void txq_push_rest(struct txq *q, struct blob *b)
+{
+    push(q, b, true);
 }
 
 void txq_drop_unsent(struct txq *q)
 {
-    uint32_t keep = q->count > 0 && entry_at(q, 0)->offset > 0 ? 1 : 0;
+    const struct txq_entry *first = q->count > 0 ? entry_at(q, 0) : NULL;
+    uint32_t keep = first && (first->offset > 0 || first->is_rest) ? 1 : 0;
 
+    while (keep > 0 && keep < q->count && entry_at(q, keep)->is_rest)
+        keep++;
     while (q->count > keep) {
         struct txq_entry *e = entry_at(q, q->count - 1);
         q->bytes -= e->blob->len;

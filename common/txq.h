@@ -9,6 +9,7 @@
 struct txq_entry {
     struct blob *blob;
     size_t offset; /* bytes of it already written */
+    bool is_rest;  /* goes on with the frame of the entry before */
 };
 
 struct txq {
@@ -22,8 +23,9 @@ struct txq {
 void txq_done(struct txq *q);
 /* Takes its own reference. */
 void txq_push(struct txq *q, struct blob *b);
-/* Drops everything that has not been started; a partly written blob stays, framing needs its rest.
- */
+/* The same for a blob that goes on with the frame of the one before. */
+void txq_push_rest(struct txq *q, struct blob *b);
+/* Drops every frame that has not been started; framing needs the rest of one that has been. */
 void txq_drop_unsent(struct txq *q);
 /* Writes until the queue is empty (1) or the descriptor would block (0); -errno on failure. */
 int txq_flush(struct txq *q, int fd);

@@ -14,6 +14,7 @@
 /* Largest update, state vector or awareness message of one client. */
 #define PROTO_CLIENT_MAX (64u << 20)
 #define PROTO_NAME_MAX   255u
+#define PROTO_REASON_MAX 255u
 
 /* M(code, name, NAME, who sends it to whom, what it means) */
 #define PROTO_MESSAGES(M)                                                                          \
@@ -33,6 +34,16 @@
       "the host goes down: as soon as no link is left and all is stored, be idle")                 \
     M(17, room_detached, ROOM_DETACHED, "room to roomd",                                           \
       "its connection to the store has ended; a new one is wanted")                                \
+    M(18, room_replace, ROOM_REPLACE, "room to roomd",                                             \
+      "its segment has grown: it wants a file for the next one")                                   \
+    M(19, room_next, ROOM_NEXT, "roomd to room",                                                   \
+      "answers room_replace; with `has_file` an empty and locked one is attached")                 \
+    M(21, room_rename, ROOM_RENAME, "room to roomd",                                               \
+      "the next segment is complete: it shall have the room's name")                               \
+    M(22, room_renamed, ROOM_RENAMED, "roomd to room",                                             \
+      "answers room_rename: `is_done`, or the old segment still has the name")                     \
+    M(23, room_adopt, ROOM_ADOPT, "room to roomd",                                                 \
+      "first message on adopt.sock, of a room that lost its supervisor; its segment is attached")  \
     M(20, store_room, STORE_ROOM, "roomd to snapshotd",                                            \
       "follow this room; a connection to it is attached")                                          \
     M(30, store_open, STORE_OPEN, "room to snapshotd",                                             \
@@ -45,16 +56,13 @@
     M(35, store_stored, STORE_STORED, "snapshotd to room",                                         \
       "everything up to `stored_seq` is in a committed transaction")                               \
     M(40, link_open, LINK_OPEN, "gateway to room",                                                 \
-      "first message on a link; with `has_seen` the room sends what followed `seen_seq`")          \
+      "first message on a link; with `has_seen` the room sends what followed `seen_seq`, and the " \
+      "whole document if that is a number of another `lineage`")                                   \
     M(41, session_join, SESSION_JOIN, "gateway to room", "a client joins")                         \
     M(42, session_leave, SESSION_LEAVE, "gateway to room", "a client is gone")                     \
-    M(43, session_sync, SESSION_SYNC, "gateway to room",                                           \
-      "a client asks for what its state vector lacks")                                             \
     M(44, session_update, SESSION_UPDATE, "gateway to room", "a client's edit")                    \
     M(45, session_awareness, SESSION_AWARENESS, "gateway to room",                                 \
       "a client's presence (y-protocols awareness update)")                                        \
-    M(60, room_sync, ROOM_SYNC, "room to gateway",                                                 \
-      "answers session_sync: what the client lacks, and the room's own state vector")              \
     M(61, room_update, ROOM_UPDATE, "room to gateway",                                             \
       "an accepted edit, for every client; `session` made it")                                     \
     M(62, room_awareness, ROOM_AWARENESS, "room to gateway",                                       \
@@ -64,7 +72,10 @@
     M(64, room_rejected, ROOM_REJECTED, "room to gateway",                                         \
       "a client's message `op` was refused (enum refusal)")                                        \
     M(65, room_stored, ROOM_STORED, "room to gateway",                                             \
-      "everything up to `stored_seq` is in a committed transaction")
+      "everything up to `stored_seq` is in a committed transaction")                               \
+    M(66, link_welcome, LINK_WELCOME, "room to gateway",                                           \
+      "answers link_open at once: whose the numbers are, and how far they go; what comes after "   \
+      "`last_seq` will be sent")
 
 /* F(type, name, largest length of bytes) */
 #define PROTO_ROOM_OPEN_FIELDS(F)                                                                  \
@@ -74,33 +85,40 @@
 #define PROTO_ROOM_LINK_FIELDS(F)    F(u32, links, 0) /* counted from 1 */
 #define PROTO_ROOM_STORE_FIELDS(F)
 #define PROTO_ROOM_READY_FIELDS(F)
-#define PROTO_ROOM_FAILED_FIELDS(F) F(u32, refusal, 0)
+/* `reason` is text for the log and for the mark of a quarantined room: to be escaped, as all that
+ * a room says. */
+#define PROTO_ROOM_FAILED_FIELDS(F) F(u32, refusal, 0) F(bytes, reason, PROTO_REASON_MAX)
 #define PROTO_ROOM_IDLE_FIELDS(F)   F(u32, links, 0)
 #define PROTO_ROOM_CLOSE_FIELDS(F)
 #define PROTO_ROOM_SHUTDOWN_FIELDS(F)
 #define PROTO_ROOM_DETACHED_FIELDS(F)
-#define PROTO_STORE_ROOM_FIELDS(F)   F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
-#define PROTO_STORE_OPEN_FIELDS(F)   F(flag, has_segment, 0) F(u64, last_seq, 0)
+#define PROTO_ROOM_REPLACE_FIELDS(F)
+#define PROTO_ROOM_NEXT_FIELDS(F) F(flag, has_file, 0)
+#define PROTO_ROOM_RENAME_FIELDS(F)
+#define PROTO_ROOM_RENAMED_FIELDS(F) F(flag, is_done, 0)
+/* `links` as in room_idle; `is_ready`: as after room_ready; `has_store`: its connection stands. */
+#define PROTO_ROOM_ADOPT_FIELDS(F)                                                                 \
+    F(bytes, tenant, PROTO_NAME_MAX)                                                               \
+    F(bytes, room, PROTO_NAME_MAX) F(u32, links, 0) F(flag, is_ready, 0) F(flag, has_store, 0)
+#define PROTO_STORE_ROOM_FIELDS(F) F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
+/* `lineage` (segment.h) says whose numbers the room's are; never 0. */
+#define PROTO_STORE_OPEN_FIELDS(F)                                                                 \
+    F(flag, has_segment, 0) F(u64, last_seq, 0) F(u64, lineage, 0) F(u64, stored_seq, 0)
 #define PROTO_STORE_UPDATE_FIELDS(F) F(bytes, update, PROTO_UPDATE_MAX)
 #define PROTO_STORE_LOADED_FIELDS(F) F(u64, stored_seq, 0)
 #define PROTO_STORE_FAILED_FIELDS(F) F(u32, refusal, 0)
 #define PROTO_STORE_DIRTY_FIELDS(F)  F(u64, last_seq, 0)
 #define PROTO_STORE_STORED_FIELDS(F) F(u64, stored_seq, 0)
-#define PROTO_LINK_OPEN_FIELDS(F)    F(flag, has_seen, 0) F(u64, seen_seq, 0)
+/* `lineage` is 0 if the gateway knows none. */
+#define PROTO_LINK_OPEN_FIELDS(F) F(flag, has_seen, 0) F(u64, seen_seq, 0) F(u64, lineage, 0)
 /* Session numbers are unique in a room: the gateway's number in the upper, a counter in the lower
  * half, never 0. `format` is that of the updates the client sends and gets (enum crdt_format). */
 #define PROTO_SESSION_JOIN_FIELDS(F)  F(u64, session, 0) F(u32, format, 0)
 #define PROTO_SESSION_LEAVE_FIELDS(F) F(u64, session, 0)
-#define PROTO_SESSION_SYNC_FIELDS(F)                                                               \
-    F(u64, session, 0) F(u64, op, 0) F(bytes, state_vector, PROTO_CLIENT_MAX)
 #define PROTO_SESSION_UPDATE_FIELDS(F)                                                             \
     F(u64, session, 0) F(u64, op, 0) F(u32, format, 0) F(bytes, update, PROTO_CLIENT_MAX)
 #define PROTO_SESSION_AWARENESS_FIELDS(F)                                                          \
     F(u64, session, 0) F(u64, op, 0) F(bytes, awareness, PROTO_CLIENT_MAX)
-#define PROTO_ROOM_SYNC_FIELDS(F)                                                                  \
-    F(u64, session, 0)                                                                             \
-    F(u64, op, 0)                                                                                  \
-    F(u64, seq, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, state_vector, PROTO_UPDATE_MAX)
 /* `update_v2` is empty unless a client of this link joined with format 2, or the message answers
  * link_open: who will join is not known then. */
 #define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
@@ -111,3 +129,4 @@
 #define PROTO_ROOM_APPLIED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
 #define PROTO_ROOM_REJECTED_FIELDS(F) F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
 #define PROTO_ROOM_STORED_FIELDS(F)   F(u64, stored_seq, 0)
+#define PROTO_LINK_WELCOME_FIELDS(F)  F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)

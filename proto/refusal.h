@@ -24,7 +24,10 @@
     R(10, UNAVAILABLE, "unavailable", 503, 1013, true,                                             \
       "the room is not available, try again later")                                                \
     R(11, NOT_TEXT, "not_text", 400, 1003, false, "this socket takes the other kind of message")   \
-    R(12, TOO_MANY, "too_many", 429, 1008, true, "too many at once")
+    R(12, TOO_MANY, "too_many", 429, 1008, true, "too many at once")                               \
+    R(13, ROOM_QUARANTINED, "room_quarantined", 503, 1011, false,                                  \
+      "the room is in quarantine after failures; its content is kept, an operator must release "   \
+      "it")
 
 enum refusal {
 #define R(code, NAME, name, status, close, retry, text) REFUSAL_##NAME = code,

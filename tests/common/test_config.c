@@ -53,6 +53,7 @@ Test(config, refuses_what_it_does_not_know)
         "--port=",       "--port=+1",
         "--host=",       "--log-level=loud",
         "--room_idle=1", "--config=/nonexistent",
+        "--ack=disk",    "--ack=",
     };
     struct config c;
 
@@ -69,10 +70,11 @@ Test(config, argv_carries_it_over)
 {
     struct config a;
     struct config b;
-    char *argv[] = {"--data", dir, "--message-bytes", "2048", "--log-level", "debug"};
+    char *argv[] = {"--data",      dir,     "--message-bytes", "2048",
+                    "--log-level", "debug", "--ack",           "drafts/*=room, stored"};
     int count = 0;
 
-    cr_assert_eq(parse(&a, 6, argv), 6);
+    cr_assert_eq(parse(&a, 8, argv), 8);
     char **tail = config_to_argv(&a);
     while (tail[count])
         count++;
@@ -80,6 +82,7 @@ Test(config, argv_carries_it_over)
     cr_expect_eq(b.message_bytes, 2048);
     cr_expect_eq(b.log_level, LOG_LEVEL_DEBUG);
     cr_expect_str_eq(b.run, a.run);
+    cr_expect_str_eq(b.ack, "drafts/*=room, stored");
     for (int i = 0; i < count; i++)
         free(tail[i]);
     free(tail);

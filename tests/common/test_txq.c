@@ -96,3 +96,53 @@ Test(txq, reports_a_closed_peer)
     cr_expect_eq(txq_flush(&q, fds[0]), -EPIPE);
     txq_done(&q);
 }
+
+/* A frame in two blobs: once its first byte is written, all of it must be. */
+Test(txq, dropping_keeps_the_rest_of_a_frame_that_was_begun)
+{
+    static const size_t size = 4 << 20;
+    struct txq q = {0};
+    struct blob *head = blob_copy(slice_str("head"));
+    struct blob *body = blob_new(size);
+    int fds[2];
+
+    make_pair(fds);
+    memset(body->data, 0, size);
+    txq_push(&q, head);
+    txq_push_rest(&q, body);
+    push_str(&q, "later");
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.count, 0, "nothing of it was written");
+    cr_expect_eq(q.bytes, 0);
+
+    txq_push(&q, head);
+    txq_push_rest(&q, body);
+    push_str(&q, "later");
+    cr_expect_eq(txq_flush_some(&q, fds[0], 2), 1);
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, 2 + size, "part of its first blob was written");
+
+    push_str(&q, "later");
+    cr_expect_eq(txq_flush_some(&q, fds[0], 2), 1);
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, size, "just its first blob was written");
+    txq_done(&q);
+    blob_unref(head);
+    blob_unref(body);
+}
+
+Test(txq, a_counted_blob_counts_once_and_for_as_long_as_it_lives)
+{
+    size_t held = 0;
+    struct txq q = {0};
+    struct blob *b = blob_copy(slice_str("12345"));
+
+    blob_count(b, &held);
+    cr_expect_eq(held, 5);
+    txq_push(&q, b);
+    txq_push(&q, b);
+    blob_unref(b);
+    cr_expect_eq(held, 5);
+    txq_done(&q);
+    cr_expect_eq(held, 0);
+}
