@@ -1,7 +1,8 @@
 #include "roomd/awareness.h"
 
-#include "crdt/lib0.h"
 #include "common/hash_table.h"
+#include "common/log.h"
+#include "crdt/awareness_update.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -51,13 +52,8 @@ struct awareness {
     uint32_t changed_count;
 };
 
-/* One entry of an update, as it came. */
-struct claim {
-    uint64_t id;
-    uint64_t clock;
-    struct crdt_slice state;
-    bool is_null;
-};
+/* The JSON is not looked into. */
+static const struct crdt_awareness_limits limits = {.state_bytes = AWARENESS_STATE_MAX};
 
 struct awareness *awareness_new(uint64_t first_clock)
 {
@@ -164,13 +160,14 @@ static void take_over(struct awareness *a, struct entry *e, struct holder *h)
     a->present_count++;
 }
 
-static void set_state(struct awareness *a, struct holder *h, const struct claim *c, uint64_t now_ms)
+static void set_state(struct awareness *a, struct holder *h, const struct crdt_awareness_state *c,
+                      uint64_t now_ms)
 {
-    struct entry *e = find_entry(a, c->id);
+    struct entry *e = find_entry(a, c->client);
 
     if (!e) {
         e = xcalloc(1, sizeof(*e));
-        e->id = c->id;
+        e->id = c->client;
         e->clock_out = a->first_clock;
         TAILQ_INSERT_TAIL(&a->absent, e, by_age);
         a->absent_count++;
@@ -178,10 +175,10 @@ static void set_state(struct awareness *a, struct holder *h, const struct claim 
     }
     take_over(a, e, h);
     free(e->state);
-    e->state = xmalloc(c->state.len + 1); /* never NULL, not even for an empty state */
-    memcpy(e->state, c->state.data, c->state.len);
-    a->present_bytes += c->state.len - e->state_len;
-    e->state_len = (uint32_t)c->state.len;
+    e->state = xmalloc(c->json.len + 1); /* never NULL, not even for an empty state */
+    memcpy(e->state, c->json.data, c->json.len);
+    a->present_bytes += c->json.len - e->state_len;
+    e->state_len = (uint32_t)c->json.len;
     e->renewed_ms = now_ms;
     e->clock_in = c->clock;
     mark_changed(a, e);
@@ -189,27 +186,16 @@ static void set_state(struct awareness *a, struct holder *h, const struct claim 
 
 /* ---- updates ---- */
 
-static struct claim read_claim(struct lib0_reader *r)
-{
-    struct claim c = {.id = lib0_read_uint(r), .clock = lib0_read_uint(r)};
-
-    /* Browsers refuse to decode strings that are no UTF-8. */
-    c.state = lib0_read_string(r);
-    c.is_null = c.state.len == 4 && memcmp(c.state.data, "null", 4) == 0;
-    if (c.clock > AWARENESS_CLOCK_MAX)
-        lib0_fail(r);
-    return c;
-}
-
-static bool is_news(const struct entry *e, const struct holder *h, const struct claim *c)
+static bool is_news(const struct entry *e, const struct holder *h,
+                    const struct crdt_awareness_state *c)
 {
     if (!e)
-        return !c->is_null;
+        return !c->is_gone;
     if (e->state && e->owner == h->session)
-        return c->clock > e->clock_in || (c->clock == e->clock_in && c->is_null);
+        return c->clock > e->clock_in || (c->clock == e->clock_in && c->is_gone);
     /* A client that no longer hears of another reports it as gone; only its own session or the
      * room's own clock may say so. */
-    if (c->is_null)
+    if (c->is_gone)
         return false;
     if (c->clock > (e->owner == h->session ? e->clock_in : e->clock_out))
         return true;
@@ -218,35 +204,41 @@ static bool is_news(const struct entry *e, const struct holder *h, const struct 
     return !e->state && e->removed_at < h->joined_at;
 }
 
+static int read_update(struct crdt_awareness_reader *r, struct slice update)
+{
+    return crdt_awareness_reader_init(r, (struct crdt_slice){update.data, update.len}, &limits);
+}
+
 /* Decodes everything and checks it against the limits, before anything is changed. */
 static int check_update(const struct awareness *a, const struct holder *h, struct slice update)
 {
     size_t bytes = a->present_bytes;
-    struct lib0_reader r;
+    struct crdt_awareness_reader r;
+    struct crdt_awareness_state c;
     uint32_t claimed = 0;
+    int error = read_update(&r, update);
 
-    lib0_reader_init(&r, update.data, update.len);
-    uint64_t count = lib0_read_uint(&r);
-    for (uint64_t i = 0; i < count && !r.has_failed; i++) {
-        struct claim c = read_claim(&r);
-        struct entry *e = r.has_failed ? NULL : find_entry(a, c.id);
-        if (c.state.len > AWARENESS_STATE_MAX)
-            return -E2BIG;
-        if (r.has_failed || c.is_null || !is_news(e, h, &c))
+    if (error < 0)
+        return error;
+    while ((error = crdt_awareness_reader_next(&r, &c)) > 0) {
+        struct entry *e = find_entry(a, c.client);
+        if (c.clock > AWARENESS_CLOCK_MAX)
+            return -EBADMSG;
+        if (c.is_gone || !is_news(e, h, &c))
             continue;
         if (!e || !e->state || e->owner != h->session)
             claimed++;
         if (h->count + claimed > AWARENESS_SESSION_IDS)
             return -E2BIG;
         /* A state may always shrink, or stay as long as it is. */
-        if (!e || c.state.len > e->state_len) {
-            bytes += c.state.len - (e ? e->state_len : 0);
+        if (!e || c.json.len > e->state_len) {
+            bytes += c.json.len - (e ? e->state_len : 0);
             if (bytes > AWARENESS_ROOM_BYTES)
                 return -E2BIG;
         }
     }
-    if (r.has_failed || lib0_remaining(&r) > 0)
-        return -EBADMSG;
+    if (error < 0)
+        return error;
     if (a->present_count + claimed > AWARENESS_ROOM_IDS ||
         HASH_COUNT(a->entries) + claimed > ENTRIES_MAX)
         return -E2BIG;
@@ -256,20 +248,20 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
 int awareness_apply(struct awareness *a, uint64_t session, struct slice update, uint64_t now_ms)
 {
     struct holder *h = find_holder(a, session);
-    struct lib0_reader r;
+    struct crdt_awareness_reader r;
+    struct crdt_awareness_state c;
 
     assert(h);
     int error = check_update(a, h, update);
+    if (error == 0)
+        error = read_update(&r, update);
     if (error < 0)
         return error;
-    lib0_reader_init(&r, update.data, update.len);
-    uint64_t count = lib0_read_uint(&r);
-    for (uint64_t i = 0; i < count; i++) {
-        struct claim c = read_claim(&r);
-        struct entry *e = find_entry(a, c.id);
+    while (crdt_awareness_reader_next(&r, &c) > 0) {
+        struct entry *e = find_entry(a, c.client);
         if (!is_news(e, h, &c))
             continue;
-        if (!c.is_null) {
+        if (!c.is_gone) {
             set_state(a, h, &c, now_ms);
             continue;
         }
@@ -317,28 +309,17 @@ void awareness_sweep(struct awareness *a, uint64_t now_ms)
 
 /* ---- output ---- */
 
-static void write_uint(struct buffer *out, uint64_t value)
+static void write_entry(struct crdt_buf *out, const struct entry *e)
 {
-    uint8_t bytes[10];
-    size_t n = 0;
-
-    while (value >= 0x80) {
-        bytes[n++] = (uint8_t)(value | 0x80);
-        value >>= 7;
-    }
-    bytes[n++] = (uint8_t)value;
-    buffer_append(out, bytes, n);
+    crdt_awareness_write_state(out, &(struct crdt_awareness_state){.client = e->id,
+                                                                   .clock = e->clock_out,
+                                                                   .json = {e->state, e->state_len},
+                                                                   .is_gone = !e->state});
+    if (out->error)
+        log_panic("out of memory");
 }
 
-static void write_entry(struct buffer *out, const struct entry *e)
-{
-    write_uint(out, e->id);
-    write_uint(out, e->clock_out);
-    write_uint(out, e->state ? e->state_len : 4);
-    buffer_append(out, e->state ? (const void *)e->state : "null", e->state ? e->state_len : 4);
-}
-
-uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct buffer *out)
+uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct crdt_buf *out)
 {
     const struct holder *h = find_holder(a, session);
     uint32_t count = a->present_count - (h ? h->count : 0);
@@ -346,7 +327,7 @@ uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, st
 
     if (count == 0)
         return 0;
-    write_uint(out, count);
+    crdt_awareness_write_count(out, count);
     TAILQ_FOREACH (e, &a->present, by_age) {
         if (e->owner != session)
             write_entry(out, e);
@@ -385,7 +366,7 @@ static int compare_changes(const void *x, const void *y)
 void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *ctx)
 {
     uint32_t count = a->changed_count;
-    struct buffer update = {0};
+    struct crdt_buf update = {0};
     uint32_t n = 0;
     struct entry *e;
 
@@ -403,12 +384,12 @@ void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *c
         for (end = first + 1; end < n && changes[end].except == changes[first].except;)
             end++;
         update.len = 0;
-        write_uint(&update, end - first);
+        crdt_awareness_write_count(&update, end - first);
         for (uint32_t i = first; i < end; i++)
             write_entry(&update, changes[i].entry);
-        fn(ctx, changes[first].except, buffer_slice(&update));
+        fn(ctx, changes[first].except, slice_of(update.data, update.len));
     }
-    buffer_done(&update);
+    crdt_buf_done(&update);
     free(changes);
     forget_oldest(a);
 }

@@ -13,8 +13,9 @@
  */
 #pragma once
 
-#include "common/buffer.h"
 #include "common/memory.h"
+#include "common/slice.h"
+#include "crdt/crdt.h"
 
 #define AWARENESS_STATE_MAX   (16u << 10) /* bytes of one state */
 #define AWARENESS_SESSION_IDS 16u
@@ -49,7 +50,7 @@ uint32_t awareness_count(const struct awareness *a);
 
 /* Appends an update of all present states but those of `session`; returns how many there are (0:
  * nothing is appended). */
-uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct buffer *out);
+uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct crdt_buf *out);
 
 /* Hands out what changed since the last call: the latest state of each id, one update for each
  * owner, to be sent to every session but `except` (0: to all). `update` is borrowed. */

@@ -4,12 +4,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 
-#define MEMORY_MAX  ((size_t)512 << 20) /* of the CRDT; edits are refused above it */
-#define STRUCTS_MAX (8u << 20)          /* what fits into that, and what one update may hold */
-#define OUTPUT_MAX  ((size_t)512 << 20)
+#define MEMORY_MAX ((size_t)512 << 20) /* of the CRDT; edits are refused above it */
+#define OUTPUT_MAX ((size_t)512 << 20)
+/* Of one edit: a few bytes can hold any number of them, and each takes up to half a kilobyte while
+ * it is applied. */
+#define EDIT_STRUCTS_MAX (512u << 10)
 #define UNMEASURED_MAX                                                                             \
     (256u << 10)                 /* bytes of edits after which the statistics are taken again      \
                                   */
@@ -17,15 +19,19 @@
 
 struct document {
     struct crdt_doc *doc;
-    struct segment *segment; /* NULL until there is one */
-    int fd;                  /* of the segment; segment.h owns another */
+    const struct crdt_limits *limits; /* that it has */
+    struct journal *journal;          /* NULL until there is one */
+    int fd;                           /* of an empty file, until then */
     struct slice tenant;
     struct slice room;
+    bool is_careful;
     struct crdt_stats stats;
     size_t unmeasured_bytes; /* of edits since they were taken */
+    uint64_t lineage;
     uint64_t last_seq;
     uint64_t believe_from;  /* what the store says below this is about another lineage */
     bool has_foreign_parts; /* the store gave what the segment lacks */
+    bool is_overtaken;      /* the store followed another lineage, and ours is not restated yet */
 
     struct edit *batch;
     size_t batch_count;
@@ -33,9 +39,16 @@ struct document {
     size_t batch_bytes; /* in the segment */
 };
 
-static const struct crdt_limits limits = {.structs = STRUCTS_MAX, .output_bytes = OUTPUT_MAX};
-static const struct crdt_limits edit_limits = {.structs = STRUCTS_MAX,
-                                               .output_bytes = DOCUMENT_EDIT_MAX};
+/* What was accepted must load, however much it has become. */
+static const struct crdt_limits loading_limits = {.structs = UINT32_MAX,
+                                                  .clients = UINT32_MAX,
+                                                  .steps = UINT64_MAX,
+                                                  .output_bytes = OUTPUT_MAX,
+                                                  .pending_bytes = SIZE_MAX};
+static const struct crdt_limits edit_limits = {.structs = EDIT_STRUCTS_MAX,
+                                               .output_bytes = OUTPUT_MAX};
+static const struct crdt_limits convert_limits = {.structs = EDIT_STRUCTS_MAX,
+                                                  .output_bytes = DOCUMENT_EDIT_MAX};
 
 static struct blob *copy_update(struct slice update)
 {
@@ -46,72 +59,81 @@ static struct blob *copy_update(struct slice update)
     return b;
 }
 
+static void set_limits(struct document *d, const struct crdt_limits *limits)
+{
+    if (d->limits != limits)
+        crdt_doc_set_limits(d->doc, limits);
+    d->limits = limits;
+}
+
 /* ---- life ---- */
 
-static int replay(struct document *d, struct segment_view *v)
+static int apply_record(void *ctx, const struct segment_record *record)
 {
-    struct segment_record record;
-    struct slice checkpoint;
-    uint64_t offset = 0;
-    int r = segment_view_checkpoint(v, &checkpoint);
+    struct document *d = ctx;
 
-    if (r == 0)
-        r = crdt_doc_apply(d->doc, CRDT_V1, checkpoint.data, checkpoint.len, NULL);
-    while (r >= 0 && (r = segment_view_next(v, &offset, &record)) > 0) {
-        if (record.kind != SEGMENT_UPDATE_V1)
-            return -EBADMSG;
-        r = crdt_doc_apply(d->doc, CRDT_V1, record.payload.data, record.payload.len, NULL);
+    if (record->kind != SEGMENT_UPDATE_V1)
+        return -EBADMSG;
+    /* The checkpoint of a document that was never edited. */
+    if (record->payload.len == 0)
+        return 0;
+    return crdt_doc_apply(d->doc, CRDT_V1, record->payload.data, record->payload.len, NULL);
+}
+
+static void describe_failure(int error, const struct segment_contents *c,
+                             char reason[DOCUMENT_REASON_BYTES])
+{
+    if (error == -ENOTSUP)
+        (void)snprintf(reason, DOCUMENT_REASON_BYTES, "it was written by another version");
+    else if (c->end == 0)
+        (void)snprintf(reason, DOCUMENT_REASON_BYTES, "its header is damaged");
+    else if (c->end == SEGMENT_HEADER_BYTES)
+        (void)snprintf(reason, DOCUMENT_REASON_BYTES, "its checkpoint %s",
+                       c->is_visit_refused ? "cannot be applied" : "is damaged");
+    else
+        (void)snprintf(reason, DOCUMENT_REASON_BYTES,
+                       "record %" PRIu64 " at byte %" PRIu64 ", behind sequence %" PRIu64 ", %s",
+                       c->records + 1, c->end, c->last_seq,
+                       c->is_visit_refused ? "cannot be applied" : "is damaged");
+}
+
+static int recover(struct document *d, char reason[DOCUMENT_REASON_BYTES])
+{
+    struct segment_contents contents;
+    int r = journal_open(d->fd, apply_record, d, &d->journal, &contents);
+
+    if (r == -ENODATA) {
+        d->lineage = segment_new_lineage();
+        return 0;
     }
-    return r;
-}
-
-static int open_view(const struct document *d, struct segment_view **ret_view)
-{
-    int fd CLEANUP_FD = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    int r = segment_view_open(fd, ret_view);
-    if (r == 0)
-        (void)TAKE_FD(fd);
-    return r;
-}
-
-static int recover(struct document *d)
-{
-    struct segment_view *v;
-    int fd CLEANUP_FD = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
-
-    if (fd < 0)
-        return -errno;
-    struct segment_recovery found = {0};
-    int r = segment_recover(fd, &d->segment, &found);
-    if (r == -EBADMSG)
-        log_error("the segment is damaged at byte %" PRIu64, found.end);
-    else if (r == 0 && found.has_torn_tail)
-        log_warn("cut a torn record at byte %" PRIu64 " of the segment", found.end);
-    if (r < 0)
-        return r == -ENODATA ? 0 : r;
-    (void)TAKE_FD(fd);
-    d->last_seq = atomic_load(&segment_header(d->segment)->last_seq);
-    r = open_view(d, &v);
+    if (r == -EBADMSG || r == -ENOTSUP || (r == -E2BIG && contents.is_visit_refused)) {
+        describe_failure(r, &contents, reason);
+        return -EBADMSG;
+    }
     if (r < 0)
         return r;
-    r = replay(d, v);
-    segment_view_free(v);
+    d->fd = -1;
+    if (contents.has_torn_tail)
+        log_warn("cut what was never published from byte %" PRIu64 " of the segment on",
+                 contents.end);
+    d->lineage = journal_header(d->journal)->lineage;
+    d->last_seq = contents.last_seq;
     document_take_stats(d);
-    return r;
+    return 0;
 }
 
-int document_open(int fd, struct slice tenant, struct slice room, struct document **ret_document)
+int document_open(const struct document_start *start, struct document **ret_document,
+                  char reason[DOCUMENT_REASON_BYTES])
 {
     struct document *d = xcalloc(1, sizeof(*d));
 
-    d->fd = fd;
-    d->tenant = tenant;
-    d->room = room;
-    d->doc = crdt_doc_new(&limits);
-    int r = d->doc ? recover(d) : -ENOMEM;
+    d->fd = start->fd;
+    d->tenant = start->tenant;
+    d->room = start->room;
+    d->is_careful = start->is_careful;
+    d->doc = crdt_doc_new(&loading_limits);
+    d->limits = &loading_limits;
+    int r = d->doc ? recover(d, reason) : -ENOMEM;
     if (r < 0) {
         d->fd = -1;
         document_free(d);
@@ -127,7 +149,7 @@ void document_free(struct document *d)
         return;
     document_clear_batch(d);
     free(d->batch);
-    segment_free(d->segment);
+    journal_free(d->journal);
     crdt_doc_free(d->doc);
     if (d->fd >= 0)
         (void)close(d->fd);
@@ -136,7 +158,12 @@ void document_free(struct document *d)
 
 bool document_has_segment(const struct document *d)
 {
-    return d->segment != NULL;
+    return d->journal != NULL;
+}
+
+uint64_t document_lineage(const struct document *d)
+{
+    return d->lineage;
 }
 
 uint64_t document_last_seq(const struct document *d)
@@ -146,12 +173,17 @@ uint64_t document_last_seq(const struct document *d)
 
 uint64_t document_stored_seq(const struct document *d)
 {
-    return d->segment ? atomic_load(&segment_header(d->segment)->stored_seq) : 0;
+    return d->journal ? atomic_load(&journal_header(d->journal)->stored_seq) : 0;
+}
+
+int document_dup_segment(const struct document *d)
+{
+    return journal_dup(d->journal);
 }
 
 struct segment_header *document_header(struct document *d)
 {
-    return d->segment ? segment_header(d->segment) : NULL;
+    return d->journal ? journal_header(d->journal) : NULL;
 }
 
 const struct crdt_stats *document_stats(const struct document *d)
@@ -174,7 +206,7 @@ void document_take_stats(struct document *d)
 
 static int reserve(struct document *d, size_t update_len)
 {
-    int r = segment_reserve(d->segment, d->batch_bytes + segment_record_bytes(update_len));
+    int r = journal_reserve(d->journal, d->batch_bytes + segment_record_bytes(update_len));
 
     /* Whatever the file system says (quota, size limit, I/O), nothing more goes in. */
     return r < 0 ? -ENOSPC : 0;
@@ -216,7 +248,9 @@ int document_append(struct document *d)
                                              .kind = SEGMENT_UPDATE_V1,
                                              .payload = blob_slice(edit->update)};
     }
-    int r = segment_append(d->segment, records, d->batch_count);
+    int r = journal_write(d->journal, records, d->batch_count);
+    if (r == 0)
+        journal_publish(d->journal);
     free(records);
     if (d->unmeasured_bytes > UNMEASURED_MAX)
         document_take_stats(d);
@@ -231,14 +265,46 @@ void document_clear_batch(struct document *d)
     d->batch_bytes = 0;
 }
 
+int document_roll_back(struct document *d)
+{
+    struct segment_contents contents;
+    struct segment_view *v;
+
+    document_clear_batch(d);
+    crdt_doc_free(d->doc);
+    d->doc = crdt_doc_new(&loading_limits);
+    d->limits = &loading_limits;
+    if (!d->doc)
+        return -ENOMEM;
+    int r = journal_view(d->journal, &v);
+    if (r < 0)
+        return r;
+    r = segment_view_read_all(v, apply_record, d, &contents);
+    segment_view_free(v);
+    if (r < 0)
+        return r;
+    d->last_seq = contents.last_seq;
+    d->has_foreign_parts = false;
+    d->is_overtaken |= d->believe_from > d->last_seq;
+    document_take_stats(d);
+    return 0;
+}
+
+void document_close(struct document *d)
+{
+    journal_close(d->journal);
+}
+
 /* ---- loading ---- */
 
 int document_merge_part(struct document *d, struct slice update)
 {
     struct crdt_applied applied;
+
+    set_limits(d, &loading_limits);
     int r = crdt_doc_apply(d->doc, CRDT_V1, update.data, update.len, &applied);
 
-    if (r == 0 && d->segment && applied.has_changed)
+    if (r == 0 && d->journal && applied.has_changed)
         d->has_foreign_parts = true;
     return r;
 }
@@ -246,18 +312,22 @@ int document_merge_part(struct document *d, struct slice update)
 static int create_segment(struct document *d, uint64_t stored_seq)
 {
     struct crdt_buf state = {0};
-    int fd CLEANUP_FD = fcntl(d->fd, F_DUPFD_CLOEXEC, 0);
-    int r = fd < 0 ? -errno : crdt_doc_encode(d->doc, CRDT_V1, NULL, 0, &state);
+    int r = crdt_doc_encode(d->doc, CRDT_V1, NULL, 0, &state);
 
-    if (r == 0)
-        r = segment_create(fd, d->tenant, d->room, stored_seq, slice_of(state.data, state.len),
-                           &d->segment);
+    if (r == 0) {
+        struct segment_start start = {.tenant = d->tenant,
+                                      .room = d->room,
+                                      .lineage = d->lineage,
+                                      .base_seq = stored_seq,
+                                      .checkpoint = slice_of(state.data, state.len)};
+        r = journal_create(d->fd, &start, &d->journal);
+    }
     crdt_buf_done(&state);
     if (r < 0)
         return r;
-    (void)TAKE_FD(fd);
+    d->fd = -1;
     d->last_seq = stored_seq;
-    atomic_store(&segment_header(d->segment)->stored_seq, stored_seq);
+    journal_set_stored(d->journal, stored_seq);
     return 0;
 }
 
@@ -283,12 +353,15 @@ int document_loaded(struct document *d, uint64_t opened_seq, uint64_t stored_seq
     uint64_t above = (stored_seq > d->last_seq ? stored_seq : d->last_seq) + 1;
     int r = 0;
 
-    if (!d->segment) {
+    if (!d->journal) {
         r = create_segment(d, stored_seq);
-    } else if (stored_seq > opened_seq) {
+    } else if (d->is_overtaken || stored_seq > opened_seq) {
+        d->is_overtaken = true;
         r = restate(d, above);
-        if (r == 0)
+        if (r == 0) {
             d->believe_from = above;
+            d->is_overtaken = false;
+        }
     } else {
         if (d->has_foreign_parts)
             r = restate(d, above);
@@ -303,11 +376,9 @@ int document_loaded(struct document *d, uint64_t opened_seq, uint64_t stored_seq
 
 bool document_set_stored(struct document *d, uint64_t seq)
 {
-    struct segment_header *h = segment_header(d->segment);
-
-    if (seq < d->believe_from || seq <= atomic_load(&h->stored_seq))
+    if (d->is_overtaken || seq < d->believe_from || seq <= document_stored_seq(d))
         return false;
-    atomic_store(&h->stored_seq, seq < d->last_seq ? seq : d->last_seq);
+    journal_set_stored(d->journal, seq < d->last_seq ? seq : d->last_seq);
     return true;
 }
 
@@ -321,7 +392,7 @@ static int normalise(enum crdt_format format, struct slice update, struct blob *
 
     if (format == CRDT_V2) {
         r = crdt_update_convert(CRDT_V2, (struct crdt_slice){update.data, update.len}, CRDT_V1,
-                                &edit_limits, &v1);
+                                &convert_limits, &v1);
         update = slice_of(v1.data, v1.len);
     }
     if (r == 0 && update.len == 0)
@@ -339,44 +410,100 @@ static int normalise(enum crdt_format format, struct slice update, struct blob *
     return r;
 }
 
+/* Leaves the edit where it is found if this process dies of it. */
+static int note_attempt(struct document *d, uint64_t session, const struct blob *edit)
+{
+    struct segment_record record = {.seq = d->last_seq + 1,
+                                    .session = session,
+                                    .kind = SEGMENT_UPDATE_V1,
+                                    .payload = blob_slice(edit)};
+
+    return journal_write(d->journal, &record, 1) < 0 ? -ENOSPC : 0;
+}
+
+/* Takes `edit`. 1 if it changed something and is in the batch, 0 if not. */
+static int apply_edit(struct document *d, uint64_t session, struct blob *edit)
+{
+    struct crdt_applied applied = {0};
+    int r = reserve(d, edit->len);
+
+    set_limits(d, &edit_limits);
+    if (r == 0 && d->is_careful)
+        r = note_attempt(d, session, edit);
+    if (r == 0)
+        r = crdt_doc_apply(d->doc, CRDT_V1, edit->data, edit->len, &applied);
+    if (r == 0 && applied.has_changed) {
+        add_to_batch(d, d->last_seq + 1, session, edit);
+        return 1;
+    }
+    if (d->is_careful && journal_take_back(d->journal) < 0)
+        log_warn("an edit that was refused stays behind the end of the segment");
+    blob_unref(edit);
+    return r;
+}
+
 int document_edit(struct document *d, uint64_t session, enum crdt_format format,
                   struct slice update, uint64_t *ret_seq)
 {
-    struct crdt_applied applied = {0};
     struct blob *edit = NULL;
 
     if (d->stats.memory_bytes > MEMORY_MAX)
         return -E2BIG;
     int r = normalise(format, update, &edit);
+    if (r == 0)
+        r = apply_edit(d, session, edit);
     if (r < 0)
         return r;
-    r = reserve(d, edit->len);
+    *ret_seq = d->last_seq;
+    return 0;
+}
+
+/* ---- the next segment ---- */
+
+bool document_wants_next(const struct document *d)
+{
+    return d->journal && !journal_has_next(d->journal) && journal_is_long(d->journal);
+}
+
+int document_begin_next(struct document *d, int fd)
+{
+    struct crdt_buf state = {0};
+    int r = crdt_doc_encode(d->doc, CRDT_V1, NULL, 0, &state);
+
+    assert(d->batch_count == 0);
     if (r == 0)
-        r = crdt_doc_apply(d->doc, CRDT_V1, edit->data, edit->len, &applied);
-    if (r == 0 && applied.has_changed)
-        add_to_batch(d, d->last_seq + 1, session, edit);
-    else
-        blob_unref(edit);
-    if (r == 0)
-        *ret_seq = d->last_seq;
+        r = journal_begin_next(d->journal, fd, slice_of(state.data, state.len));
+    crdt_buf_done(&state);
     return r;
+}
+
+bool document_has_next(const struct document *d)
+{
+    return d->journal && journal_has_next(d->journal);
+}
+
+bool document_was_renamed(const struct document *d)
+{
+    return journal_was_renamed(d->journal);
+}
+
+void document_take_next(struct document *d)
+{
+    journal_take_next(d->journal);
+}
+
+void document_drop_next(struct document *d)
+{
+    journal_drop_next(d->journal);
 }
 
 /* ---- reading ---- */
 
-int document_sync(const struct document *d, enum crdt_format format, struct slice sv,
-                  struct crdt_buf *update, struct crdt_buf *state_vector)
-{
-    int r = crdt_doc_encode(d->doc, format, sv.data, sv.len, update);
-
-    return r < 0 ? r : crdt_doc_state_vector(d->doc, state_vector);
-}
-
 /* The offset of the first record after `seq`; 0 if the log does not reach back so far or much
  * follows. */
-static int find_record(const struct segment_header *h, struct segment_view *v, uint64_t seq,
-                       uint64_t *ret_offset)
+static int find_record(struct segment_view *v, uint64_t seq, uint64_t *ret_offset)
 {
+    const struct segment_header *h = segment_view_header(v);
     struct segment_record record;
     uint64_t offset = 0;
     uint64_t before;
@@ -409,19 +536,22 @@ static int send_whole(const struct document *d, document_edit_fn fn, void *ctx)
     return r;
 }
 
-int document_since(const struct document *d, uint64_t seq, document_edit_fn fn, void *ctx)
+int document_since(const struct document *d, uint64_t lineage, uint64_t seq, document_edit_fn fn,
+                   void *ctx)
 {
     struct segment_record record;
     struct segment_view *v;
     uint64_t offset;
 
     assert(d->batch_count == 0);
+    if (lineage != d->lineage)
+        return send_whole(d, fn, ctx);
     if (seq >= d->last_seq)
         return 0;
-    int r = open_view(d, &v);
+    int r = journal_view(d->journal, &v);
     if (r < 0)
         return r;
-    r = find_record(segment_header(d->segment), v, seq, &offset);
+    r = find_record(v, seq, &offset);
     if (r == 0 && offset == 0)
         r = send_whole(d, fn, ctx);
     while (r == 0 && offset != 0 && (r = segment_view_next(v, &offset, &record)) > 0) {

@@ -51,13 +51,14 @@ static int start_room(struct supervisor *s, const char *hash, const struct segme
     struct slice tenant = slice_of(h->tenant, h->tenant_len);
     struct slice room = slice_of(h->room, h->room_len);
     char expected[NAME_HASH_HEX + 1];
+    struct slot *slot;
 
     name_hash(tenant, room, expected);
     if (!name_is_valid(tenant) || !name_is_valid(room) || strcmp(expected, hash) != 0)
         return -EBADMSG;
-    struct slot *slot = slot_start(s, tenant, room);
-    if (!slot)
-        return -EMFILE;
+    uint32_t refusal = slot_start(s, tenant, room, &slot);
+    if (refusal)
+        return refusal == REFUSAL_ROOM_QUARANTINED ? 0 : -EMFILE;
     /* It counts until it is open; if it could not even be started it is none any more. */
     if (slot->state == SLOT_STARTING) {
         slot->is_leftover = true;
@@ -84,7 +85,9 @@ static void start(struct supervisor *s, const char *hash)
         r = start_room(s, hash, segment_view_header(v));
         segment_view_free(v);
     }
-    if (r < 0)
+    if (r == -EBADMSG)
+        quarantine_segment(s, hash);
+    else if (r < 0)
         log_error("%s is left as it is: %s", path, strerror(-r));
 }
 

@@ -146,13 +146,14 @@ static void remove_session(struct room *room, struct session *s)
 /* Everybody else's presence, for one client; nothing if nobody is here. */
 static void send_presence(struct link *link, uint64_t session)
 {
-    struct buffer states = {0};
+    struct crdt_buf states = {0};
 
     if (awareness_encode_others(link->room->awareness, session, &states) > 0) {
-        struct msg_room_awareness m = {.only = session, .awareness = buffer_slice(&states)};
+        struct msg_room_awareness m = {.only = session,
+                                       .awareness = slice_of(states.data, states.len)};
         link_send(link, proto_encode_room_awareness(&m));
     }
-    buffer_done(&states);
+    crdt_buf_done(&states);
 }
 
 static int handle_session_join(struct link *link, const struct msg_session_join *m)
@@ -185,33 +186,6 @@ static int handle_session_leave(struct link *link, const struct msg_session_leav
 
     if (s)
         remove_session(link->room, s);
-    return 0;
-}
-
-static int handle_session_sync(struct link *link, const struct msg_session_sync *m)
-{
-    struct session *s = find_session(link, m->session);
-    struct crdt_buf update = {0};
-    struct crdt_buf sv = {0};
-
-    if (!s)
-        return 0;
-    room_flush(link->room);
-    int r = document_sync(link->room->document, s->format, m->state_vector, &update, &sv);
-    if (r == 0 && (update.len > PROTO_UPDATE_MAX || update.len + sv.len > FRAME_MAX))
-        r = -E2BIG;
-    if (r == 0) {
-        struct msg_room_sync answer = {.session = m->session,
-                                       .op = m->op,
-                                       .seq = document_last_seq(link->room->document),
-                                       .update = slice_of(update.data, update.len),
-                                       .state_vector = slice_of(sv.data, sv.len)};
-        link_send(link, proto_encode_room_sync(&answer));
-    } else {
-        reject(link, m->session, m->op, room_refusal(r, REFUSAL_BAD_MESSAGE));
-    }
-    crdt_buf_done(&update);
-    crdt_buf_done(&sv);
     return 0;
 }
 
@@ -269,8 +243,12 @@ static int handle_link_open(struct link *link, const struct msg_link_open *m)
     if (link->state != LINK_NEW)
         return -EBADMSG;
     room_flush(link->room);
+    struct msg_link_welcome welcome = {.lineage = document_lineage(d),
+                                       .last_seq = document_last_seq(d),
+                                       .stored_seq = document_stored_seq(d)};
+    link_send(link, proto_encode_link_welcome(&welcome));
     if (m->has_seen) {
-        int r = document_since(d, m->seen_seq, send_missed, link);
+        int r = document_since(d, m->lineage, m->seen_seq, send_missed, link);
         if (r < 0) {
             log_error("cannot read what a gateway missed: %s", strerror(-r));
             link->is_overrun = true; /* it comes back and asks again */
@@ -278,22 +256,21 @@ static int handle_link_open(struct link *link, const struct msg_link_open *m)
         }
     }
     link->state = LINK_OPEN;
-    struct msg_room_stored stored = {.stored_seq = document_stored_seq(d)};
-    link_send(link, proto_encode_room_stored(&stored));
     return 0;
 }
 
 PROTO_ROUTE_FN(link_open, struct link, handle_link_open)
 PROTO_ROUTE_FN(session_join, struct link, handle_session_join)
 PROTO_ROUTE_FN(session_leave, struct link, handle_session_leave)
-PROTO_ROUTE_FN(session_sync, struct link, handle_session_sync)
 PROTO_ROUTE_FN(session_update, struct link, handle_session_update)
 PROTO_ROUTE_FN(session_awareness, struct link, handle_session_awareness)
 
 static const struct proto_route routes[] = {
-    PROTO_ROUTE(link_open, LINK_OPEN),           PROTO_ROUTE(session_join, SESSION_JOIN),
-    PROTO_ROUTE(session_leave, SESSION_LEAVE),   PROTO_ROUTE(session_sync, SESSION_SYNC),
-    PROTO_ROUTE(session_update, SESSION_UPDATE), PROTO_ROUTE(session_awareness, SESSION_AWARENESS),
+    PROTO_ROUTE(link_open, LINK_OPEN),
+    PROTO_ROUTE(session_join, SESSION_JOIN),
+    PROTO_ROUTE(session_leave, SESSION_LEAVE),
+    PROTO_ROUTE(session_update, SESSION_UPDATE),
+    PROTO_ROUTE(session_awareness, SESSION_AWARENESS),
 };
 
 static void on_frame(void *ctx, struct slice body)

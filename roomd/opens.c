@@ -9,7 +9,7 @@
  * at least 7 bytes, so a queue below this is well within that. */
 #define QUEUE_MAX 320u
 
-static void send_refused(struct gateway *gateway, uint32_t request, enum refusal refusal)
+static void send_refused(struct gateway *gateway, uint32_t request, uint32_t refusal)
 {
     struct msg_room_refused m = {.request = request, .refusal = refusal};
 
@@ -70,7 +70,7 @@ void opens_grant(struct slot *slot)
     }
 }
 
-void opens_refuse(struct slot *slot, enum refusal refusal)
+void opens_refuse(struct slot *slot, uint32_t refusal)
 {
     struct open *open;
 
@@ -101,6 +101,7 @@ static int handle_room_open(struct gateway *gateway, const struct msg_room_open 
 {
     struct supervisor *s = gateway->supervisor;
     char hash[NAME_HASH_HEX + 1];
+    uint32_t refusal = 0;
 
     if (s->is_stopping) {
         send_refused(gateway, m->request, REFUSAL_UNAVAILABLE);
@@ -113,9 +114,9 @@ static int handle_room_open(struct gateway *gateway, const struct msg_room_open 
     name_hash(m->tenant, m->room, hash);
     struct slot *slot = slot_find(s, hash);
     if (!slot)
-        slot = slot_start(s, m->tenant, m->room);
-    if (!slot)
-        send_refused(gateway, m->request, REFUSAL_TOO_MANY);
+        refusal = slot_start(s, m->tenant, m->room, &slot);
+    if (refusal)
+        send_refused(gateway, m->request, refusal);
     else if (slot->state == SLOT_OPEN && slot->control)
         send_link(slot, gateway, m->request);
     else

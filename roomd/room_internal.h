@@ -1,7 +1,8 @@
 /*
- * The inside of a room process, shared by room.c, room_turn.c, link.c, session.c and store_link.c.
- * room.c owns the life of the room, room_turn.c the work at the end of a turn, the others one kind
- * of peer each.
+ * The inside of a room process, shared by room.c, room_turn.c, link.c, session.c, store_link.c,
+ * replacement.c and orphan.c. room.c owns the life of the room, room_turn.c the work at the end of
+ * a turn, replacement.c the change to a new segment, orphan.c the time without a supervisor, the
+ * others one kind of peer each.
  */
 #pragma once
 
@@ -62,14 +63,43 @@ struct store_link {
     uint64_t announced_seq; /* the last STORE_DIRTY */
 };
 
+enum replacement_state {
+    REPLACEMENT_NONE,
+    REPLACEMENT_ASKED,    /* the supervisor, for a file */
+    REPLACEMENT_RENAMING, /* the next segment is written; the supervisor shall name it */
+};
+
+/* Of the segment by the next one. */
+struct replacement {
+    enum replacement_state state;
+    uint64_t retry_ms; /* not before, after a failure */
+    uint32_t pause_ms; /* the wait that it ended */
+    uint64_t count;    /* replaced since the start */
+    uint64_t failures; /* since the start */
+};
+
+struct orphan {
+    const char *path;       /* where the next supervisor listens; NULL: nowhere */
+    struct event *on_knock; /* time to try */
+    uint32_t knock_ms;      /* the next wait */
+    uint32_t unused_ms;     /* then it ends, if nobody needs it */
+    uint64_t knocked_ms;    /* when it last found one, monotonic */
+    uint64_t since_ms;      /* when it lost its supervisor */
+};
+
 struct room {
     struct loop *loop;
-    struct ipc *control;
+    struct slice tenant;
+    struct slice name;
+    struct ipc *control; /* NULL: it has no supervisor */
+    struct orphan orphan;
+    bool is_shutting_down; /* the host goes down */
     struct document *document;
     struct awareness *awareness;
     struct session_table sessions;
     struct link_list links;
     struct store_link store;
+    struct replacement replacement;
     struct event *wake; /* ends a turn when time has something to do */
     enum room_state state;
     uint32_t links_received;
@@ -96,8 +126,41 @@ void room_loaded(struct room *room, uint64_t stored_seq);
 /* Waits no longer for the store than it should. Returns in how many milliseconds to look again, 0:
  * when something comes. */
 uint64_t room_check_load(struct room *room, uint64_t now_ms);
-/* Tells the supervisor why this room cannot be, and ends it. Not once it is READY. */
-void room_fail(struct room *room, enum refusal refusal, enum room_exit status);
+/* Tells the supervisor why this room cannot be, and ends it. Not once it is READY. `reason` is text
+ * for people. */
+void room_fail(struct room *room, enum refusal refusal, enum room_exit status, const char *reason);
+/* The descriptor that came from the supervisor, for the caller to close. -EMFILE: none were left.
+ */
+WARN_UNUSED int room_take_fd(struct room *room);
+
+/* Tells the supervisor, if there is one; takes `frame`. */
+void room_tell(struct room *room, struct blob *frame);
+/* From here on `fd` (taken) is the connection to the supervisor. */
+void room_set_control(struct room *room, int fd);
+/* Ends a room that nobody needs; in order if everything is stored. */
+void room_end_orphan(struct room *room, bool is_stored);
+
+/* ---- orphan.c ---- */
+
+void orphan_init(struct room *room, const char *path, uint32_t unused_ms);
+void orphan_done(struct room *room);
+/* The supervisor is lost. False if the room should end: it was told to, or has nothing to keep. */
+bool orphan_begin(struct room *room);
+/* Ends the room when nobody has needed it for long. Returns in how many milliseconds to look again,
+ * 0: when something comes. */
+uint64_t orphan_check(struct room *room, uint64_t now_ms);
+
+/* ---- replacement.c ---- */
+
+/* Begins when the segment has grown too long. Returns in how many milliseconds to look again, 0:
+ * when something comes. */
+uint64_t replacement_check(struct room *room, uint64_t now_ms);
+WARN_UNUSED int replacement_handle_next(struct room *room, const struct msg_room_next *m);
+WARN_UNUSED int replacement_handle_renamed(struct room *room, const struct msg_room_renamed *m);
+/* The supervisor is lost: what it was asked for is not coming, or has come to pass. */
+void replacement_orphan(struct room *room);
+/* There is one again, and it hears what the lost one was asked. */
+void replacement_resume(struct room *room);
 
 /* ---- room_turn.c ---- */
 
@@ -133,3 +196,5 @@ void store_link_close(struct room *room);
 void store_link_detach(struct room *room);
 /* Says how far the segment goes, if the store does not know. */
 void store_link_announce(struct room *room);
+/* The segment is another now: whoever reads it should look, and let go of the old one. */
+void store_link_renew(struct room *room);

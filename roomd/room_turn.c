@@ -58,16 +58,34 @@ static void send_answers(struct room *room)
     }
 }
 
+/* The document holds what the segment does not, and nobody has heard of it. It is made anew from
+ * the segment, and who sent what is lost by that is refused. */
+static void roll_back(struct room *room, int error)
+{
+    log_error("the segment cannot be written: %s; what came last is refused", strerror(-error));
+    int r = document_roll_back(room->document);
+    if (r < 0) /* another process may read what this one cannot */
+        log_fatal("the segment cannot be read: %s", strerror(-r));
+    uint64_t last_seq = document_last_seq(room->document);
+    for (size_t i = 0; i < room->answer_count; i++) {
+        if (room->answers[i].refusal == 0 && room->answers[i].seq > last_seq)
+            room->answers[i].refusal = REFUSAL_STORAGE_FULL;
+    }
+    send_answers(room);
+    if (room->store.ipc)
+        store_link_detach(room);
+}
+
 void room_flush(struct room *room)
 {
     const struct edit *edits;
     size_t count = document_batch(room->document, &edits);
     int r = document_append(room->document);
 
-    /* The document now holds what the segment does not. Starting again from the segment heals
-     * that, and the gateways send again what was not answered. */
-    if (r < 0)
-        log_fatal("the segment cannot be written: %s", strerror(-r));
+    if (r < 0) {
+        roll_back(room, r);
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         links_broadcast_edit(room, &edits[i]);
     room->updates += count;
@@ -130,7 +148,7 @@ static uint64_t check_idle(struct room *room, uint64_t now_ms)
 {
     uint64_t due_ms = room->unused_since_ms + room->idle_ms;
 
-    if (room->state != ROOM_READY || !TAILQ_EMPTY(&room->links) ||
+    if (!room->control || room->state != ROOM_READY || !TAILQ_EMPTY(&room->links) ||
         document_stored_seq(room->document) != document_last_seq(room->document))
         return 0;
     due_ms = due_ms > room->next_idle_ms ? due_ms : room->next_idle_ms;
@@ -176,6 +194,8 @@ void room_end_turn(void *ctx)
     uint64_t wake_ms = room_check_load(room, now_ms);
     wake_ms = earlier(wake_ms, publish_figures(room, now_ms));
     wake_ms = earlier(wake_ms, check_idle(room, now_ms));
+    wake_ms = earlier(wake_ms, orphan_check(room, now_ms));
+    wake_ms = earlier(wake_ms, replacement_check(room, now_ms));
     wake_ms = earlier(wake_ms, awareness_count(room->awareness) > 0 ? SWEEP_MS : 0);
     wake_in(room, wake_ms);
 }

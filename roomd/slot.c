@@ -1,5 +1,7 @@
 #include "roomd/supervisor_internal.h"
 
+#include "common/metrics.h"
+#include "common/quarantine.h"
 #include "common/segment.h"
 #include "roomd/room.h"
 #include "roomd/spawn.h"
@@ -7,9 +9,13 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <signal.h>
+#include <sys/pidfd.h>
 #include <sys/wait.h>
 
-#define BUSY_RETRY_MS 50u /* the room of an earlier supervisor is being killed */
+/* While another process has the segment: a room that is just ending, or one of an earlier
+ * supervisor that has not come yet. */
+#define BUSY_MIN_MS 50u
+#define BUSY_MAX_MS 1000u
 
 static const struct ipc_handler handler;
 
@@ -33,6 +39,23 @@ struct slot *slot_find(const struct supervisor *s, const char *hash)
 
 /* ---- states ---- */
 
+/* What a room says by its exit is a failure, all else is a crash. */
+static bool has_crashed(const struct slot *slot)
+{
+    if (slot->was_adopted)
+        return slot->rest != SLOT_REST_NOTHING;
+    if (!WIFEXITED(slot->status))
+        return true;
+    int status = WEXITSTATUS(slot->status);
+    return status != ROOM_EXIT_CLOSED && status != ROOM_EXIT_FAILED && status != ROOM_EXIT_DAMAGED;
+}
+
+static bool is_hopeless(const struct slot *slot)
+{
+    return slot_crashes_recent(&slot->crashes, supervisor_now_ms()) >= SLOT_CRASHES_MAX ||
+           quarantine_is_set(slot->supervisor->rooms_dir, slot->hash);
+}
+
 static void count_failure(struct slot *slot)
 {
     if (supervisor_now_ms() - slot->started_ms >= SLOT_STABLE_MS)
@@ -40,11 +63,31 @@ static void count_failure(struct slot *slot)
     slot->failures++;
 }
 
+static uint32_t next_busy_ms(struct slot *slot)
+{
+    uint32_t ms = slot->busy_ms;
+
+    slot->busy_ms = ms < BUSY_MAX_MS / 2 ? 2 * ms : BUSY_MAX_MS;
+    return ms;
+}
+
 static void shut_down(struct slot *slot)
 {
     struct msg_room_shutdown m = {};
 
     ipc_send_new(slot->control, proto_encode_room_shutdown(&m));
+}
+
+/* The slot has a process from here on. */
+static void take_control(struct slot *slot, struct ipc *control)
+{
+    struct supervisor *s = slot->supervisor;
+
+    s->processes++;
+    metric_set(METRIC_ROOMS, s->processes);
+    slot->control = control;
+    if (s->is_stopping)
+        shut_down(slot);
 }
 
 /* A new process. 0, or the milliseconds after which to try again. */
@@ -55,13 +98,20 @@ static uint32_t spawn(struct slot *slot)
     struct spawn args = {.segment_path = path,
                          .tenant = blob_slice(slot->tenant),
                          .room = blob_slice(slot->room),
+                         .adopt_path = s->adopt_path,
+                         .is_careful = slot->crashes.count > 0,
                          .idle_ms = s->config->room_idle_ms,
+                         .memory_mib = s->config->room_memory_mib,
+                         .turn_cpu_ms = s->config->room_turn_cpu_ms,
                          .log_level = s->config->log_level};
     struct spawned spawned;
 
     int r = spawn_room(&args, &spawned);
+    if (r == -ENOENT && config_make_run(s->config) == 0) /* the directory was removed */
+        r = spawn_room(&args, &spawned);
     if (r == -EBUSY)
-        return BUSY_RETRY_MS;
+        return next_busy_ms(slot);
+    slot->busy_ms = BUSY_MIN_MS;
     slot->started_ms = supervisor_now_ms();
     if (r < 0) {
         log_error("room '%.*s' cannot be started: %s", name_len(slot), name_text(slot),
@@ -69,15 +119,18 @@ static uint32_t spawn(struct slot *slot)
         count_failure(slot);
         return SLOT_BACKOFF_MIN_MS + slot_backoff_ms(slot->failures);
     }
+    metric_add(METRIC_ROOM_STARTS, 1);
+    metric_add(METRIC_ROOM_RESTARTS, slot->crashes.count > 0);
+    next_file_remove(slot);
+    slot->was_adopted = false;
+    slot->refusal = 0;
+    free(TAKE_PTR(slot->reason));
     slot->pid = spawned.pid;
     HASH_ADD(hh_pid, s->by_pid, pid, sizeof(slot->pid), slot);
-    slot->control = ipc_new(s->loop, spawned.control_fd, &handler, slot);
+    log_debug("room '%.*s' runs as %d", name_len(slot), name_text(slot), (int)slot->pid);
     slot->links_sent = 0;
     slot->wants_store = true;
-    log_debug("room '%.*s' runs as %d", name_len(slot), name_text(slot), (int)slot->pid);
-    store_feed_attach(slot);
-    if (s->is_stopping)
-        shut_down(slot);
+    take_control(slot, ipc_new(s->loop, spawned.control_fd, &handler, slot));
     return 0;
 }
 
@@ -98,9 +151,11 @@ static void set_state(struct slot *slot, enum slot_state state, uint32_t delay_m
     (void)event_del(slot->timer);
     switch (state) {
     case SLOT_STARTING:
-        delay_ms = spawn(slot);
+        delay_ms = slot->control ? 0 : spawn(slot); /* an adopted one runs */
         if (delay_ms > 0)
             set_state(slot, SLOT_CRASHED, delay_ms);
+        else
+            store_feed_attach(slot);
         break;
     case SLOT_OPEN:
         leave_leftovers(slot);
@@ -118,6 +173,11 @@ static void set_state(struct slot *slot, enum slot_state state, uint32_t delay_m
         opens_refuse(slot, REFUSAL_UNAVAILABLE);
         slot_free(slot);
         break;
+    case SLOT_QUARANTINED:
+        quarantine_slot(slot);
+        opens_refuse(slot, REFUSAL_ROOM_QUARANTINED);
+        slot_free(slot);
+        break;
     }
 }
 
@@ -132,6 +192,12 @@ static void handle_event(struct slot *slot, enum slot_event event, struct slot_f
         set_state(slot, next, slot_backoff_ms(slot->failures));
 }
 
+static void retry(struct slot *slot)
+{
+    handle_event(slot, SLOT_EVENT_RETRY,
+                 (struct slot_facts){.rest = slot->rest, .is_hopeless = is_hopeless(slot)});
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *ctx)
 {
     struct slot *slot = ctx;
@@ -139,10 +205,10 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     if (slot->state == SLOT_CRASHED) {
-        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){.rest = slot->rest});
-    } else if (slot->pid > 0) {
+        retry(slot);
+    } else {
         log_warn("room '%.*s' does not end and is killed", name_len(slot), name_text(slot));
-        (void)kill(slot->pid, SIGKILL);
+        slot_kill(slot);
     }
 }
 
@@ -179,7 +245,9 @@ static enum slot_rest inspect_rest(const struct slot *slot)
 
 static void log_end(const struct slot *slot)
 {
-    if (WIFSIGNALED(slot->status))
+    if (slot->was_adopted)
+        log_info("room '%.*s', which was adopted, has ended", name_len(slot), name_text(slot));
+    else if (WIFSIGNALED(slot->status))
         log_warn("room '%.*s' ended by signal %d", name_len(slot), name_text(slot),
                  WTERMSIG(slot->status));
     else if (WEXITSTATUS(slot->status) != ROOM_EXIT_CLOSED)
@@ -187,17 +255,34 @@ static void log_end(const struct slot *slot)
                  WEXITSTATUS(slot->status));
 }
 
+static void let_go_of_process(struct slot *slot)
+{
+    if (slot->adopted_fd >= 0)
+        (void)close(slot->adopted_fd);
+    slot->adopted_fd = -1;
+}
+
 static void check_ended(struct slot *slot)
 {
+    struct supervisor *s = slot->supervisor;
+
     if (slot->pid > 0 || slot->control)
         return;
+    let_go_of_process(slot);
+    metric_set(METRIC_ROOMS, --s->processes);
     log_end(slot);
+    next_file_remove(slot);
     slot->rest = inspect_rest(slot);
     if (slot->state == SLOT_CLOSING && slot->rest == SLOT_REST_NOTHING)
         slot->failures = 0;
     else
         count_failure(slot);
-    handle_event(slot, SLOT_EVENT_ENDED, (struct slot_facts){.rest = slot->rest});
+    if (has_crashed(slot))
+        slot_crashes_add(&slot->crashes, supervisor_now_ms());
+    struct slot_facts facts = {.rest = slot->rest, .is_hopeless = is_hopeless(slot)};
+    if (slot->refusal && !facts.is_hopeless && facts.rest != SLOT_REST_DAMAGED)
+        opens_refuse(slot, slot->refusal);
+    handle_event(slot, SLOT_EVENT_ENDED, facts);
 }
 
 void slot_reaped(struct supervisor *s, pid_t pid, int status)
@@ -222,9 +307,12 @@ static int handle_room_ready(struct slot *slot, const struct msg_room_ready *m)
     return 0;
 }
 
+/* Those who wait hear of it when the process has ended: it may turn out to be worse. */
 static int handle_room_failed(struct slot *slot, const struct msg_room_failed *m)
 {
-    opens_refuse(slot, (enum refusal)m->refusal);
+    free(slot->reason);
+    slot->reason = xasprintf("%.*s", (int)m->reason.len, (const char *)m->reason.data);
+    slot->refusal = m->refusal;
     return 0;
 }
 
@@ -248,12 +336,13 @@ PROTO_ROUTE_FN(room_ready, struct slot, handle_room_ready)
 PROTO_ROUTE_FN(room_failed, struct slot, handle_room_failed)
 PROTO_ROUTE_FN(room_idle, struct slot, handle_room_idle)
 PROTO_ROUTE_FN(room_detached, struct slot, handle_room_detached)
+PROTO_ROUTE_FN(room_replace, struct slot, next_file_handle_replace)
+PROTO_ROUTE_FN(room_rename, struct slot, next_file_handle_rename)
 
 static const struct proto_route routes[] = {
-    PROTO_ROUTE(room_ready, ROOM_READY),
-    PROTO_ROUTE(room_failed, ROOM_FAILED),
-    PROTO_ROUTE(room_idle, ROOM_IDLE),
-    PROTO_ROUTE(room_detached, ROOM_DETACHED),
+    PROTO_ROUTE(room_ready, ROOM_READY),     PROTO_ROUTE(room_failed, ROOM_FAILED),
+    PROTO_ROUTE(room_idle, ROOM_IDLE),       PROTO_ROUTE(room_detached, ROOM_DETACHED),
+    PROTO_ROUTE(room_replace, ROOM_REPLACE), PROTO_ROUTE(room_rename, ROOM_RENAME),
 };
 
 /* A room digests hostile documents: what it says is not believed, it is started anew instead. */
@@ -261,12 +350,10 @@ static void kill_room(struct slot *slot)
 {
     log_error("room '%.*s' sent what makes no sense and is killed", name_len(slot),
               name_text(slot));
+    slot_kill(slot);
     ipc_close(slot->control);
     slot->control = NULL;
-    if (slot->pid > 0)
-        (void)kill(slot->pid, SIGKILL);
-    else
-        check_ended(slot);
+    check_ended(slot);
 }
 
 static void on_frame(void *ctx, struct slice body)
@@ -296,23 +383,73 @@ static const struct ipc_handler handler = {.on_frame = on_frame, .on_end = on_en
 
 /* ---- life ---- */
 
-struct slot *slot_start(struct supervisor *s, struct slice tenant, struct slice room)
+void slot_kill(const struct slot *slot)
 {
-    if (HASH_COUNT(s->slots) >= ROOMS_MAX)
-        return NULL;
+    if (slot->pid > 0)
+        (void)kill(slot->pid, SIGKILL);
+    else if (slot->adopted_fd >= 0)
+        (void)pidfd_send_signal(slot->adopted_fd, SIGKILL, NULL, 0);
+}
+
+static struct slot *new_slot(struct supervisor *s, struct slice tenant, struct slice room)
+{
     struct slot *slot = xcalloc(1, sizeof(*slot));
+
     slot->supervisor = s;
     slot->tenant = blob_copy(tenant);
     slot->room = blob_copy(room);
     name_hash(tenant, room, slot->hash);
     slot->rest = SLOT_REST_EDITS;
+    slot->adopted_fd = -1;
+    slot->busy_ms = BUSY_MIN_MS;
     TAILQ_INIT(&slot->parked);
     slot->timer = evtimer_new(loop_base(s->loop), on_timer, slot);
     if (!slot->timer)
         log_panic("no timer");
     HASH_ADD_STR(s->slots, hash, slot);
-    set_state(slot, SLOT_STARTING, 0);
     return slot;
+}
+
+uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room,
+                    struct slot **ret_slot)
+{
+    char hash[NAME_HASH_HEX + 1];
+
+    name_hash(tenant, room, hash);
+    if (HASH_COUNT(s->slots) >= ROOMS_MAX)
+        return REFUSAL_TOO_MANY;
+    if (quarantine_is_set(s->rooms_dir, hash))
+        return REFUSAL_ROOM_QUARANTINED;
+    *ret_slot = new_slot(s, tenant, room);
+    set_state(*ret_slot, SLOT_STARTING, 0);
+    return 0;
+}
+
+int slot_adopt(struct supervisor *s, const struct msg_room_adopt *m, struct ipc *control,
+               int process_fd)
+{
+    char hash[NAME_HASH_HEX + 1];
+
+    name_hash(m->tenant, m->room, hash);
+    struct slot *slot = slot_find(s, hash);
+    if (slot && (slot->pid > 0 || slot->control))
+        return -EEXIST;
+    if (!slot) { /* its life with us begins where we wait for it */
+        slot = new_slot(s, m->tenant, m->room);
+        slot->state = SLOT_CRASHED;
+    }
+    ipc_set_handler(control, &handler, slot);
+    slot->was_adopted = true;
+    slot->adopted_fd = process_fd;
+    slot->started_ms = supervisor_now_ms();
+    slot->links_sent = m->links;
+    slot->wants_store = !m->has_store;
+    take_control(slot, control);
+    metric_add(METRIC_ROOM_ADOPTIONS, 1);
+    handle_event(slot, SLOT_EVENT_ADOPTED, (struct slot_facts){0});
+    if (m->is_ready)
+        handle_event(slot, SLOT_EVENT_READY, (struct slot_facts){0});
+    return 0;
 }
 
 void slot_stop(struct slot *slot)
@@ -321,7 +458,7 @@ void slot_stop(struct slot *slot)
     if (slot->control)
         shut_down(slot);
     else if (slot->state == SLOT_CRASHED)
-        handle_event(slot, SLOT_EVENT_RETRY, (struct slot_facts){.rest = slot->rest});
+        retry(slot);
 }
 
 static void release(void *ctx)
@@ -330,6 +467,7 @@ static void release(void *ctx)
 
     blob_unref(slot->tenant);
     blob_unref(slot->room);
+    free(slot->reason);
     free(slot);
 }
 
@@ -342,6 +480,7 @@ void slot_free(struct slot *slot)
     if (slot->pid > 0)
         HASH_DELETE(hh_pid, s->by_pid, slot);
     ipc_close(slot->control);
+    let_go_of_process(slot);
     event_free(slot->timer);
     loop_reap(s->loop, release, slot);
 }

@@ -15,6 +15,14 @@
  * replaced. */
 #define ROOM_FDS_MAX 512
 
+#define ORPHAN_MS 60000u
+
+#ifdef CONCORD_ASAN
+const bool spawn_can_bound_memory = false;
+#else
+const bool spawn_can_bound_memory = true;
+#endif
+
 static int open_segment(const char *path, int *ret_fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -60,26 +68,29 @@ static void reset_signals(const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-static _Noreturn void run_child(const struct spawn *spawn, pid_t parent, int control_fd,
-                                int segment_fd, const sigset_t *mask)
+static _Noreturn void run_child(const struct spawn *spawn, int control_fd, int segment_fd,
+                                const sigset_t *mask)
 {
     struct room_boot boot = {.tenant = spawn->tenant,
                              .room = spawn->room,
                              .control_fd = control_fd,
                              .segment_fd = segment_fd,
+                             .adopt_path = spawn->adopt_path,
+                             .is_careful = spawn->is_careful,
+                             .turn_cpu_ms = spawn->turn_cpu_ms,
+                             .orphan_ms = ORPHAN_MS,
                              .idle_ms = spawn->idle_ms,
                              .log_level = spawn->log_level};
 
     log_init("room", spawn->log_level);
     metrics_leave();
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) /* it died before the line above */
-        _exit(ROOM_EXIT_FAILED);
     (void)prctl(PR_SET_NAME, "room");
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     close_others(control_fd, segment_fd);
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_NOFILE, ROOM_FDS_MAX);
+    if (spawn_can_bound_memory && spawn->memory_mib > 0)
+        set_limit(RLIMIT_AS, (rlim_t)spawn->memory_mib << 20);
     reset_signals(mask);
     /* Not exit(): what the supervisor registered for its own end is not the room's. */
     _exit(room_run(&boot));
@@ -97,14 +108,13 @@ int spawn_room(const struct spawn *spawn, struct spawned *ret_spawned)
     r = ipc_pair(control);
     if (r < 0)
         return r;
-    pid_t parent = getpid();
     /* A signal that came between fork and reset_signals() would run the supervisor's handler in the
      * child, and tell the supervisor over the descriptors that both have. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
     pid_t pid = fork();
     if (pid == 0)
-        run_child(spawn, parent, control[1], TAKE_FD(segment_fd), &before);
+        run_child(spawn, control[1], TAKE_FD(segment_fd), &before);
     r = pid < 0 ? -errno : 0;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
     (void)close(control[1]);

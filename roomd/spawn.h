@@ -1,7 +1,7 @@
 /*
  * spawn: starts the process of a room. A fork server: no exec, so a room starts in well under a
  * millisecond. The child keeps two descriptors, its control socket and its segment, and nothing
- * else of the supervisor.
+ * else of the supervisor; it outlives it.
  */
 #pragma once
 
@@ -9,6 +9,7 @@
 #include "common/memory.h"
 #include "common/slice.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,9 +17,17 @@ struct spawn {
     const char *segment_path;
     struct slice tenant;
     struct slice room;
+    const char *adopt_path; /* room.h */
+    bool is_careful;        /* room.h */
     uint32_t idle_ms;
+    uint32_t memory_mib;  /* 0: no bound */
+    uint32_t turn_cpu_ms; /* room.h */
     enum log_level log_level;
 };
+
+/* Whether rooms of this build can have a bound on memory: with AddressSanitizer, which reserves
+ * address space without end, they cannot. */
+extern const bool spawn_can_bound_memory;
 
 struct spawned {
     pid_t pid;

@@ -11,13 +11,15 @@ void store_link_detach(struct room *room)
 
     log_debug("the connection to the store is gone");
     store_link_close(room);
-    ipc_send_new(room->control, proto_encode_room_detached(&m));
+    room_tell(room, proto_encode_room_detached(&m));
 }
 
 static void open_store(struct room *room)
 {
     struct msg_store_open m = {.has_segment = document_has_segment(room->document),
-                               .last_seq = document_last_seq(room->document)};
+                               .last_seq = document_last_seq(room->document),
+                               .lineage = document_lineage(room->document),
+                               .stored_seq = document_stored_seq(room->document)};
 
     room->store.opened_seq = m.last_seq;
     room->store.announced_seq = m.last_seq;
@@ -33,7 +35,7 @@ static int handle_store_update(struct room *room, const struct msg_store_update 
     log_error("the store holds what cannot be applied: %s", strerror(-r));
     /* A room that is open has all of its own; the store keeps the part. */
     if (room->state != ROOM_READY)
-        room_fail(room, REFUSAL_LOAD_FAILED, ROOM_EXIT_FAILED);
+        room_fail(room, REFUSAL_LOAD_FAILED, ROOM_EXIT_FAILED, "the store's copy is damaged");
     return 0;
 }
 
@@ -48,7 +50,7 @@ static int handle_store_failed(struct room *room, const struct msg_store_failed 
     if (room->state == ROOM_READY)
         store_link_detach(room);
     else
-        room_fail(room, (enum refusal)m->refusal, ROOM_EXIT_FAILED);
+        room_fail(room, (enum refusal)m->refusal, ROOM_EXIT_FAILED, "the store cannot load it");
     return 0;
 }
 
@@ -110,6 +112,12 @@ void store_link_close(struct room *room)
     /* The parts that came are no harm: they come again and change nothing. */
     if (room->state == ROOM_LOADING)
         room->state = ROOM_WAITING;
+}
+
+void store_link_renew(struct room *room)
+{
+    room->store.announced_seq = 0;
+    store_link_announce(room);
 }
 
 void store_link_announce(struct room *room)

@@ -2,6 +2,7 @@
 
 #include "common/metrics.h"
 #include "common/notify.h"
+#include "roomd/spawn.h"
 #include "roomd/supervisor_internal.h"
 
 #include <errno.h>
@@ -102,6 +103,8 @@ static void start(struct supervisor *s)
 {
     s->loop = loop_new();
     s->rooms_dir = config_rooms_dir(s->config);
+    s->adopt_path = config_adopt_socket(s->config);
+    TAILQ_INIT(&s->adoptees);
     TAILQ_INIT(&s->gateways);
     TAILQ_INIT(&s->parked);
     s->parked_timer = evtimer_new(loop_base(s->loop), on_parked_timer, s);
@@ -112,6 +115,7 @@ static void start(struct supervisor *s)
     loop_on_terminate(s->loop, on_terminate, s);
     loop_add_turn_hook(s->loop, on_turn_end, s);
     store_feed_start(s);
+    quarantine_start(s);
 }
 
 static void finish(struct supervisor *s)
@@ -121,14 +125,20 @@ static void finish(struct supervisor *s)
 
     while ((gateway = TAILQ_FIRST(&s->gateways)))
         gateway_free(gateway);
-    HASH_ITER (hh, s->slots, slot, next)
+    adopt_stop(s);
+    HASH_ITER (hh, s->slots, slot, next) {
+        if (s->is_stopping) /* no other supervisor is meant to come */
+            slot_kill(slot);
         slot_free(slot);
+    }
+    quarantine_stop(s);
     store_feed_stop(s);
     event_free(s->on_child);
     event_free(s->stop_timer);
     event_free(s->parked_timer);
     free(s->leftovers);
     free(s->rooms_dir);
+    free(s->adopt_path);
     loop_free(s->loop);
 }
 
@@ -143,10 +153,14 @@ int supervisor_run(const struct config *config)
         log_error("%s: %s", config->run, strerror(-r));
         return status;
     }
+    if (config->room_memory_mib > 0 && !spawn_can_bound_memory)
+        log_warn("this build has AddressSanitizer: room_memory_mib has no effect");
     raise_fd_limit();
     metrics_start(config, "roomd");
     start(&s);
     r = leftovers_scan(&s);
+    if (r == 0)
+        r = ipc_listen(s.loop, s.adopt_path, adopt_accept, &s);
     if (r == 0)
         r = ipc_listen(s.loop, path, gateway_accept, &s);
     if (r < 0) {

@@ -1,7 +1,8 @@
 /*
  * The inside of the supervisor, shared by supervisor.c and one file each for the rooms (slot.c),
- * the gateways and what they wait for (opens.c), the connection to the store (store_feed.c) and the
- * segments that an earlier supervisor left (leftovers.c).
+ * the gateways and what they wait for (opens.c), the connection to the store (store_feed.c), the
+ * segments and rooms that an earlier supervisor left (leftovers.c, adopt.c) and the rooms that are
+ * not started (quarantine.c).
  */
 #pragma once
 
@@ -43,36 +44,50 @@ struct gateway {
 TAILQ_HEAD(gateway_list, gateway);
 
 /* One room. It has a process while `pid` is not 0 or `control` not NULL: it has ended when it was
- * reaped and all that it said was read. */
+ * reaped and all that it said was read. An adopted one is reaped by another; its status is never
+ * known. */
 struct slot {
     struct supervisor *supervisor;
     char hash[NAME_HASH_HEX + 1];
     struct blob *tenant;
     struct blob *room;
     enum slot_state state;
-    pid_t pid;
+    pid_t pid;      /* of a process that is to be reaped */
+    int adopted_fd; /* of an adopted process (pidfd_open(2)); -1: it is not adopted */
     struct ipc *control;
     uint32_t links_sent;
     bool wants_store;    /* it has no connection to the store */
     bool is_leftover;    /* counts as one of those that are started from old segments */
+    bool was_adopted;    /* the last process was; what `status` says is older */
     int status;          /* as waitpid() gives it */
+    char *reason;        /* of the last process, why it could not be; NULL: it said none */
+    uint32_t refusal;    /* the same for clients (enum refusal), 0: none */
     enum slot_rest rest; /* of the last process; EDITS if that is not known */
     unsigned failures;
+    struct slot_crashes crashes;
     uint64_t started_ms;
+    uint32_t busy_ms;    /* how long to wait for another process that has the segment */
     struct event *timer; /* the deadline of its state */
     struct open_list parked;
     UT_hash_handle hh;
     UT_hash_handle hh_pid;
 };
 
+struct adoptee;
+TAILQ_HEAD(adoptee_list, adoptee);
+
 struct supervisor {
     const struct config *config;
     struct loop *loop;
     char *rooms_dir;
+    char *adopt_path;
+    size_t processes; /* of rooms */
     bool is_stopping;
 
     struct slot *slots;  /* by hash */
     struct slot *by_pid; /* those that are not reaped */
+
+    struct adoptee_list adoptees; /* that have not yet said who they are */
 
     struct gateway_list gateways;
     struct open_list parked; /* of all rooms, the oldest first */
@@ -88,6 +103,8 @@ struct supervisor {
     size_t leftover_count; /* not yet started */
     size_t leftover_active;
 
+    struct event *quarantine_timer;
+
     struct event *on_child;
     struct event *stop_timer;
 };
@@ -99,15 +116,39 @@ void timer_arm(struct event *timer, uint64_t ms);
 /* ---- slot.c ---- */
 
 struct slot *slot_find(const struct supervisor *s, const char *hash);
-/* Starts a room that has no slot yet; NULL if there are ROOMS_MAX. */
-struct slot *slot_start(struct supervisor *s, struct slice tenant, struct slice room);
+/* Starts a room that has no slot yet. 0, or why it is not started (enum refusal): there are
+ * ROOMS_MAX, or it is in quarantine. */
+WARN_UNUSED uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room,
+                                struct slot **ret_slot);
 /* One of our processes has been reaped. */
 void slot_reaped(struct supervisor *s, pid_t pid, int status);
 /* The supervisor goes down: the room shall end when it can. One that has no process and something
  * that is not stored is started for that. */
 void slot_stop(struct slot *slot);
+/* Takes over a room that runs; `control` and `process_fd` too, on success. -EEXIST: the room has
+ * another process. */
+WARN_UNUSED int slot_adopt(struct supervisor *s, const struct msg_room_adopt *m,
+                           struct ipc *control, int process_fd);
+/* SIGKILL to its process, if it has one. */
+void slot_kill(const struct slot *slot);
 /* Lets go of a slot; its process is no concern of this. */
 void slot_free(struct slot *slot);
+
+/* ---- adopt.c ---- */
+
+/* Takes the connection of a room that lost its supervisor. */
+void adopt_accept(void *supervisor, int fd);
+void adopt_stop(struct supervisor *s);
+
+/* ---- next_file.c ---- */
+
+#define NEXT_FILE_SUFFIX ".next" /* behind the name of the room's segment */
+
+/* -EBADMSG: the room must be killed. */
+WARN_UNUSED int next_file_handle_replace(struct slot *slot, const struct msg_room_replace *m);
+WARN_UNUSED int next_file_handle_rename(struct slot *slot, const struct msg_room_rename *m);
+/* What a room that has ended began and did not finish. */
+void next_file_remove(const struct slot *slot);
 
 /* ---- opens.c ---- */
 
@@ -118,7 +159,7 @@ void gateway_free(struct gateway *gateway);
 void gateways_resume(struct supervisor *s);
 /* Every open that waits for the room gets a link. */
 void opens_grant(struct slot *slot);
-void opens_refuse(struct slot *slot, enum refusal refusal);
+void opens_refuse(struct slot *slot, uint32_t refusal); /* enum refusal */
 void opens_on_timer(struct supervisor *s);
 
 /* ---- store_feed.c ---- */
@@ -131,6 +172,16 @@ void store_feed_attach(struct slot *slot);
 void store_feed_attach_later(struct slot *slot);
 /* Connects those that had to wait. Called in every turn. */
 void store_feed_continue(struct supervisor *s);
+
+/* ---- quarantine.c ---- */
+
+/* Counts the rooms that are in quarantine, and goes on counting while there are any. */
+void quarantine_start(struct supervisor *s);
+void quarantine_stop(struct supervisor *s);
+/* Puts the room of a slot into quarantine. */
+void quarantine_slot(const struct slot *slot);
+/* The same for a segment that is too damaged to say whose it is. */
+void quarantine_segment(struct supervisor *s, const char *hash);
 
 /* ---- leftovers.c ---- */
 

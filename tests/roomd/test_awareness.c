@@ -1,5 +1,6 @@
 #include "roomd/awareness.h"
 
+#include "common/buffer.h"
 #include "crdt/lib0.h"
 
 #include <criterion/criterion.h>
@@ -64,15 +65,15 @@ static void expect_changes(struct awareness *a, const char *expected)
 
 static void expect_others(struct awareness *a, uint64_t session, const char *expected)
 {
-    struct buffer states = {0};
+    struct crdt_buf states = {0};
     struct buffer out = {0};
 
     if (awareness_encode_others(a, session, &states) > 0)
-        print_update(&out, session, buffer_slice(&states));
+        print_update(&out, session, slice_of(states.data, states.len));
     buffer_append(&out, "", 1);
     cr_assert_str_eq((const char *)out.data, expected);
     buffer_done(&out);
-    buffer_done(&states);
+    crdt_buf_done(&states);
 }
 
 Test(awareness, newer_states_go_to_the_others)
@@ -106,6 +107,8 @@ Test(awareness, null_with_the_same_clock_removes)
     expect_changes(a, "");
     cr_assert_eq(apply(a, 1, 10, 4, "{}", 0), 0);
     expect_changes(a, "1:10@5={};|");
+    cr_assert_eq(apply(a, 1, 10, 4, " null\n", 0), 0); /* what JSON.parse makes null of */
+    expect_changes(a, "1:10@6=null;|");
     awareness_free(a);
 }
 
@@ -273,7 +276,7 @@ Test(awareness, bytes_of_the_room)
     struct awareness *a = awareness_new(0);
     char *state = xcalloc(1, AWARENESS_STATE_MAX + 1);
     uint64_t fitting = AWARENESS_ROOM_BYTES / AWARENESS_STATE_MAX;
-    struct buffer all = {0};
+    struct crdt_buf all = {0};
 
     memset(state, 'x', AWARENESS_STATE_MAX);
     for (uint64_t i = 0; i < fitting; i++) {
@@ -287,7 +290,7 @@ Test(awareness, bytes_of_the_room)
     cr_assert_eq(apply(a, 5000, 1000000, 1, "{}", 0), 0);
     cr_assert_gt(awareness_encode_others(a, 0, &all), 0);
     cr_assert_leq(all.len, AWARENESS_ROOM_BYTES + fitting * 32);
-    buffer_done(&all);
+    crdt_buf_done(&all);
     for (uint64_t session = 1; session <= 1 + fitting / AWARENESS_SESSION_IDS; session++)
         awareness_leave(a, session);
     awareness_leave(a, 5000);

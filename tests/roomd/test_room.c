@@ -5,8 +5,8 @@
 #include "common/segment.h"
 #include "crdt/crdt.h"
 #include "crdt/lib0.h"
-#include "peer.h"
 #include "proto/refusal.h"
+#include "room_fixture.h"
 #include "updates.h"
 
 #include <criterion/criterion.h>
@@ -14,119 +14,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-
-struct fixture {
-    int segment_fd;
-    pid_t pid;
-    struct peer control;
-    struct peer store;
-    uint32_t links;
-    bool is_hasty; /* idle at once */
-};
-
-static void run_room(int control_fd, int segment_fd, uint32_t idle_ms)
-{
-    struct room_boot boot = {.tenant = slice_str("default"),
-                             .room = slice_str("demo"),
-                             .control_fd = control_fd,
-                             .segment_fd = segment_fd,
-                             .idle_ms = idle_ms,
-                             .log_level = LOG_LEVEL_ERROR};
-
-    log_init("room", LOG_LEVEL_ERROR);
-    _exit(room_run(&boot));
-}
-
-/* Starts a room on the segment that is there, or on a new one. */
-static void start(struct fixture *f)
-{
-    int fds[2];
-
-    if (f->segment_fd <= 0)
-        f->segment_fd = memfd_create("segment", MFD_CLOEXEC);
-    cr_assert_eq(ipc_pair(fds), 0);
-    f->pid = fork();
-    cr_assert_geq(f->pid, 0);
-    if (f->pid == 0) {
-        (void)close(fds[0]);
-        run_room(fds[1], fcntl(f->segment_fd, F_DUPFD_CLOEXEC, 0), f->is_hasty ? 0 : 60000);
-    }
-    (void)close(fds[1]);
-    f->control = peer_new(fds[0]);
-    f->links = 0;
-}
-
-static void give_store(struct fixture *f)
-{
-    int fds[2];
-
-    cr_assert_eq(ipc_pair(fds), 0);
-    peer_send_fd(&f->control, proto_encode_room_store(&(struct msg_room_store){}), fds[1]);
-    f->store = peer_new(fds[0]);
-}
-
-/* A room that is new, or holds `last_seq`, and is ready. */
-static void start_ready(struct fixture *f, uint64_t last_seq)
-{
-    start(f);
-    give_store(f);
-    struct msg_store_open m = EXPECT(&f->store, store_open, STORE_OPEN);
-    cr_assert_eq(m.has_segment, last_seq > 0);
-    cr_assert_eq(m.last_seq, last_seq);
-    SEND(&f->store, store_loaded, .stored_seq = 0);
-    (void)EXPECT(&f->control, room_ready, ROOM_READY);
-}
-
-static struct peer new_link(struct fixture *f, bool has_seen, uint64_t seen_seq)
-{
-    int fds[2];
-
-    cr_assert_eq(ipc_pair(fds), 0);
-    struct msg_room_link m = {.links = ++f->links};
-    peer_send_fd(&f->control, proto_encode_room_link(&m), fds[1]);
-    struct peer link = peer_new(fds[0]);
-    SEND(&link, link_open, .has_seen = has_seen, .seen_seq = seen_seq);
-    return link;
-}
-
-/* A link with one session that writes format 1. */
-static struct peer new_client(struct fixture *f, uint64_t session)
-{
-    struct peer link = new_link(f, false, 0);
-
-    (void)EXPECT(&link, room_stored, ROOM_STORED);
-    SEND(&link, session_join, .session = session, .format = CRDT_V1);
-    return link;
-}
-
-static void send_edit(struct peer *link, uint64_t session, uint64_t op, struct slice update)
-{
-    SEND(link, session_update, .session = session, .op = op, .format = CRDT_V1, .update = update);
-}
-
-static int wait_status(struct fixture *f)
-{
-    int status;
-
-    cr_assert_eq(waitpid(f->pid, &status, 0), f->pid);
-    return status;
-}
-
-static void expect_exit(struct fixture *f, int expected)
-{
-    int status = wait_status(f);
-
-    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == expected, "status %x", (unsigned)status);
-}
-
-static void finish(struct fixture *f)
-{
-    (void)kill(f->pid, SIGKILL);
-    (void)wait_status(f);
-    peer_close(&f->control);
-    peer_close(&f->store);
-    (void)close(f->segment_fd);
-}
 
 static struct slice awareness_update(struct crdt_buf *buf, uint64_t id, uint64_t clock,
                                      const char *state)
@@ -155,8 +42,8 @@ static bool awareness_is(struct slice update, uint64_t id, const char *state)
 Test(room, an_edit_is_applied_stored_and_the_room_closes)
 {
     struct fixture f = {.is_hasty = true};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
     send_edit(&link, 1, 77, CHAR_UPDATE(1, 'a'));
     struct msg_room_update update = EXPECT(&link, room_update, ROOM_UPDATE);
@@ -179,7 +66,7 @@ Test(room, an_edit_is_applied_stored_and_the_room_closes)
     while (idle.links != 1) /* said before the link came */
         idle = EXPECT(&f.control, room_idle, ROOM_IDLE);
     SEND(&f.control, room_close);
-    expect_exit(&f, ROOM_EXIT_CLOSED);
+    fixture_expect_exit(&f, ROOM_EXIT_CLOSED);
     struct segment_view *v;
     cr_assert_eq(segment_view_open(fcntl(f.segment_fd, F_DUPFD_CLOEXEC, 0), &v), 0);
     const struct segment_header *h = segment_view_header(v);
@@ -198,8 +85,8 @@ Test(room, an_edit_is_applied_stored_and_the_room_closes)
 Test(room, a_turn_is_one_batch)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
     struct buffer frames = {0};
 
     for (uint8_t i = 1; i <= 3; i++) {
@@ -224,47 +111,33 @@ Test(room, a_turn_is_one_batch)
     send_edit(&link, 1, 4, CHAR_UPDATE(1, 'x'));
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 2);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
-Test(room, sync_answers_in_the_session_s_format)
+Test(room, edits_come_in_both_formats_where_somebody_wants_both)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
-    struct crdt_doc *doc = crdt_doc_new(NULL);
-    struct crdt_buf sv = {0};
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
-    SEND(&link, session_join, .session = 2, .format = CRDT_V2);
     send_edit(&link, 1, 1, CHAR_UPDATE(1, 'a'));
-    /* In the same turn: the answer has the edit. */
-    SEND(&link, session_sync, .session = 2, .op = 2, .state_vector = slice_of("\0", 1));
     struct msg_room_update update = EXPECT(&link, room_update, ROOM_UPDATE);
+    cr_assert_eq(update.update_v2.len, 0);
+    (void)EXPECT(&link, room_applied, ROOM_APPLIED);
+    SEND(&link, session_join, .session = 2, .format = CRDT_V2);
+    send_edit(&link, 1, 2, CHAR_UPDATE(2, 'a'));
+    update = EXPECT(&link, room_update, ROOM_UPDATE);
     cr_assert_eq(crdt_update_validate(CRDT_V2, update.update_v2.data, update.update_v2.len, NULL),
                  0);
-    (void)EXPECT(&link, room_applied, ROOM_APPLIED);
-    struct msg_room_sync sync = EXPECT(&link, room_sync, ROOM_SYNC);
-    cr_assert_eq(sync.session, 2);
-    cr_assert_eq(sync.op, 2);
-    cr_assert_eq(sync.seq, 1);
-    cr_assert_eq(crdt_doc_apply(doc, CRDT_V2, sync.update.data, sync.update.len, NULL), 0);
-    cr_assert_eq(crdt_doc_state_vector(doc, &sv), 0);
-    cr_assert(slice_equal(sync.state_vector, slice_of(sv.data, sv.len)));
-    SEND(&link, session_sync, .session = 1, .op = 3, .state_vector = slice_str("\xff\xff"));
-    struct msg_room_rejected rejected = EXPECT(&link, room_rejected, ROOM_REJECTED);
-    cr_assert_eq(rejected.op, 3);
-    cr_assert_eq(rejected.refusal, REFUSAL_BAD_MESSAGE);
-    crdt_buf_done(&sv);
-    crdt_doc_free(doc);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 Test(room, what_was_acknowledged_survives_a_kill)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
     for (uint8_t i = 1; i <= 2; i++) {
         send_edit(&link, 1, i, CHAR_UPDATE(i, 'x'));
@@ -272,46 +145,46 @@ Test(room, what_was_acknowledged_survives_a_kill)
         (void)EXPECT(&link, room_applied, ROOM_APPLIED);
     }
     (void)kill(f.pid, SIGKILL);
-    (void)wait_status(&f);
+    (void)fixture_wait(&f);
     peer_expect_end(&link);
     peer_close(&link);
     peer_close(&f.control);
     peer_close(&f.store);
 
-    start_ready(&f, 2);
-    link = new_link(&f, true, 1);
+    fixture_start_ready(&f, 2);
+    link = fixture_new_link(&f, true, 1);
     struct msg_room_update missed = EXPECT(&link, room_update, ROOM_UPDATE);
     cr_assert_eq(missed.seq, 2);
     cr_assert_eq(missed.session, 1, "its author must not take it for stored");
     cr_assert(slice_equal(missed.update, CHAR_UPDATE(2, 'x')));
-    cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 0);
+    cr_assert_eq(f.stored_seq, 0);
     /* Sent again, because the answer was lost. */
     SEND(&link, session_join, .session = 1, .format = CRDT_V1);
     send_edit(&link, 1, 2, CHAR_UPDATE(2, 'x'));
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 2);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 Test(room, loads_what_the_store_holds)
 {
     struct fixture f = {0};
-    start(&f);
-    give_store(&f);
+    fixture_start(&f);
+    fixture_give_store(&f);
     (void)EXPECT(&f.store, store_open, STORE_OPEN);
     SEND(&f.store, store_update, .update = CHAR_UPDATE(1, 'a'));
     SEND(&f.store, store_update, .update = CHAR_UPDATE(2, 'b'));
     SEND(&f.store, store_loaded, .stored_seq = 40);
     (void)EXPECT(&f.control, room_ready, ROOM_READY);
-    struct peer link = new_link(&f, false, 0);
-    cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 40);
+    struct peer link = fixture_new_link(&f, false, 0);
+    cr_assert_eq(f.stored_seq, 40);
     SEND(&link, session_join, .session = 1, .format = CRDT_V1);
     send_edit(&link, 1, 1, CHAR_UPDATE(2, 'b')); /* it has that */
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 40);
     send_edit(&link, 1, 2, CHAR_UPDATE(3, 'c'));
     cr_assert_eq(EXPECT(&link, room_update, ROOM_UPDATE).seq, 41);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 /* At once, so that the room has not yet ended when the second frame is sent: that one must not open
@@ -335,8 +208,8 @@ Test(room, a_load_that_fails_is_said_and_ends_it)
 {
     for (int i = 0; i < 2; i++) {
         struct fixture f = {0};
-        start(&f);
-        give_store(&f);
+        fixture_start(&f);
+        fixture_give_store(&f);
         (void)EXPECT(&f.store, store_open, STORE_OPEN);
         if (i == 0) {
             SEND(&f.store, store_failed, .refusal = REFUSAL_LOAD_FAILED);
@@ -345,7 +218,7 @@ Test(room, a_load_that_fails_is_said_and_ends_it)
         }
         cr_assert_eq(EXPECT(&f.control, room_failed, ROOM_FAILED).refusal, REFUSAL_LOAD_FAILED);
         peer_expect_end(&f.control);
-        expect_exit(&f, ROOM_EXIT_FAILED);
+        fixture_expect_exit(&f, ROOM_EXIT_FAILED);
         peer_close(&f.control);
         peer_close(&f.store);
         (void)close(f.segment_fd);
@@ -356,8 +229,8 @@ Test(room, a_damaged_segment_is_left_alone)
 {
     struct fixture f = {0};
     uint8_t byte = 0xff;
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
     for (uint8_t i = 1; i <= 2; i++) {
         send_edit(&link, 1, i, CHAR_UPDATE(i, 'x'));
@@ -365,15 +238,15 @@ Test(room, a_damaged_segment_is_left_alone)
         (void)EXPECT(&link, room_applied, ROOM_APPLIED);
     }
     (void)kill(f.pid, SIGKILL);
-    (void)wait_status(&f);
+    (void)fixture_wait(&f);
     peer_close(&link);
     peer_close(&f.control);
     peer_close(&f.store);
     cr_assert_eq(pwrite(f.segment_fd, &byte, 1, SEGMENT_HEADER_BYTES + 40), 1);
 
-    start(&f);
+    fixture_start(&f);
     cr_assert_eq(EXPECT(&f.control, room_failed, ROOM_FAILED).refusal, REFUSAL_LOAD_FAILED);
-    expect_exit(&f, ROOM_EXIT_DAMAGED);
+    fixture_expect_exit(&f, ROOM_EXIT_DAMAGED);
     peer_close(&f.control);
     (void)close(f.segment_fd);
 }
@@ -381,22 +254,22 @@ Test(room, a_damaged_segment_is_left_alone)
 Test(room, goes_on_without_the_store)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
     peer_close(&f.store);
     (void)EXPECT(&f.control, room_detached, ROOM_DETACHED);
     send_edit(&link, 1, 1, CHAR_UPDATE(1, 'a'));
     (void)EXPECT(&link, room_update, ROOM_UPDATE);
     (void)EXPECT(&link, room_applied, ROOM_APPLIED);
-    give_store(&f);
+    fixture_give_store(&f);
     struct msg_store_open m = EXPECT(&f.store, store_open, STORE_OPEN);
     cr_assert(m.has_segment);
     cr_assert_eq(m.last_seq, 1);
     SEND(&f.store, store_loaded, .stored_seq = 1);
     cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 1);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 /* The store hangs, or is not there at all: who was in the room is not kept out of it. */
@@ -404,60 +277,60 @@ Test(room, goes_on_from_its_segment_when_the_store_does_not_answer)
 {
     struct fixture f = {0};
 
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
     send_edit(&link, 1, 1, CHAR_UPDATE(1, 'a'));
     (void)EXPECT(&link, room_update, ROOM_UPDATE);
     (void)kill(f.pid, SIGKILL);
-    (void)wait_status(&f);
+    (void)fixture_wait(&f);
     peer_close(&link);
     peer_close(&f.control);
     peer_close(&f.store);
 
-    start(&f);
+    fixture_start(&f);
     (void)EXPECT(&f.control, room_ready, ROOM_READY); /* without any connection */
-    link = new_client(&f, 2);
+    link = fixture_new_client(&f, 2);
     send_edit(&link, 2, 1, CHAR_UPDATE(2, 'b'));
     cr_assert_eq(EXPECT(&link, room_update, ROOM_UPDATE).seq, 2);
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 2);
-    give_store(&f);
+    fixture_give_store(&f);
     cr_assert_eq(EXPECT(&f.store, store_open, STORE_OPEN).last_seq, 2);
     SEND(&f.store, store_loaded, .stored_seq = 1);
     cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 1);
     SEND(&f.store, store_stored, .stored_seq = 2);
     cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 2);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 Test(room, the_store_is_lost_while_it_loads)
 {
     struct fixture f = {0};
-    start(&f);
-    give_store(&f);
+    fixture_start(&f);
+    fixture_give_store(&f);
     (void)EXPECT(&f.store, store_open, STORE_OPEN);
     SEND(&f.store, store_update, .update = CHAR_UPDATE(1, 'a'));
     peer_close(&f.store);
     (void)EXPECT(&f.control, room_detached, ROOM_DETACHED);
-    give_store(&f);
+    fixture_give_store(&f);
     cr_assert(!EXPECT(&f.store, store_open, STORE_OPEN).has_segment);
     SEND(&f.store, store_update, .update = CHAR_UPDATE(1, 'a'));
     SEND(&f.store, store_loaded, .stored_seq = 1);
     (void)EXPECT(&f.control, room_ready, ROOM_READY);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 Test(room, presence)
 {
     struct fixture f = {0};
     struct crdt_buf buf = {0};
-    start_ready(&f, 0);
-    struct peer a = new_client(&f, 1);
-    struct peer b = new_client(&f, 2);
+    fixture_start_ready(&f, 0);
+    struct peer a = fixture_new_client(&f, 1);
+    struct peer b = fixture_new_client(&f, 2);
 
     /* B's join was handled: it is asked for and answers. */
-    SEND(&b, session_sync, .session = 2, .op = 1, .state_vector = slice_of("\0", 1));
-    (void)EXPECT(&b, room_sync, ROOM_SYNC);
+    SEND(&b, session_update, .session = 2, .op = 1, .format = 9);
+    (void)EXPECT(&b, room_rejected, ROOM_REJECTED);
     SEND(&a, session_awareness, .session = 1, .awareness = awareness_update(&buf, 10, 1, "{}"));
     struct msg_room_awareness m = EXPECT(&b, room_awareness, ROOM_AWARENESS);
     cr_assert_eq(m.except, 1);
@@ -483,19 +356,18 @@ Test(room, presence)
     cr_assert(awareness_is(m.awareness, 10, "null"));
     crdt_buf_done(&buf);
     peer_close(&b);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 /* What a client may choose, and what a gateway may still send for one that has left. */
 Test(room, nothing_from_a_client_ends_it)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
     struct slice junk = slice_str("\x01\x02\x03 junk");
 
     send_edit(&link, 99, 1, CHAR_UPDATE(1, 'a'));
-    SEND(&link, session_sync, .session = 99, .op = 2, .state_vector = junk);
     SEND(&link, session_awareness, .session = 99, .op = 3, .awareness = junk);
     SEND(&link, session_leave, .session = 99);
     SEND(&link, session_update, .session = 1, .op = 4, .format = 9, .update = junk);
@@ -511,46 +383,46 @@ Test(room, nothing_from_a_client_ends_it)
     (void)EXPECT(&link, room_update, ROOM_UPDATE);
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).op, 8);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 /* A gateway that asks for much and reads nothing is not heard until it reads; then it gets it all.
  */
 Test(room, a_slow_gateway_is_not_heard_until_it_reads)
 {
-    enum { TEXT = 1 << 20, SYNCS = 160 };
-    static uint8_t edit[12 + TEXT] = {1, 1, 1, 0, 4, 1, 1, 't', 0x80, 0x80, 0x40};
+    enum { STATE = 16000, QUERIES = 2000 };
+    static char state[STATE + 3] = "\"";
+    struct crdt_buf buf = {0};
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
-    memset(edit + 11, 'x', TEXT);
-    send_edit(&link, 1, 1, slice_of(edit, sizeof(edit)));
-    (void)EXPECT(&link, room_update, ROOM_UPDATE);
-    (void)EXPECT(&link, room_applied, ROOM_APPLIED);
-    for (uint64_t op = 1; op <= SYNCS; op++)
-        SEND(&link, session_sync, .session = 1, .op = op, .state_vector = slice_of("\0", 1));
+    memset(state + 1, 'x', STATE);
+    state[STATE + 1] = '"';
+    SEND(&link, session_join, .session = 2, .format = CRDT_V1);
+    SEND(&link, session_awareness, .session = 1, .awareness = awareness_update(&buf, 10, 1, state));
+    (void)EXPECT(&link, room_awareness, ROOM_AWARENESS);
+    for (int i = 0; i < QUERIES; i++)
+        SEND(&link, session_awareness, .session = 2);
     /* Meanwhile another gateway is served. */
-    struct peer other = new_client(&f, 2);
-    send_edit(&other, 2, 1, CHAR_UPDATE(2, 'a'));
-    (void)EXPECT(&other, room_update, ROOM_UPDATE);
+    struct peer other = fixture_new_client(&f, 3);
+    (void)EXPECT(&other, room_awareness, ROOM_AWARENESS);
     peer_close(&other);
-    for (uint64_t op = 1; op <= SYNCS; op++) {
-        if (peer_peek(&link) == PROTO_ROOM_UPDATE)
-            (void)EXPECT(&link, room_update, ROOM_UPDATE);
-        struct msg_room_sync m = EXPECT(&link, room_sync, ROOM_SYNC);
-        cr_assert_eq(m.op, op);
-        cr_assert_gt(m.update.len, TEXT);
+    for (int i = 0; i < QUERIES; i++) {
+        struct msg_room_awareness m = EXPECT(&link, room_awareness, ROOM_AWARENESS);
+        cr_assert_eq(m.only, 2);
+        cr_assert_gt(m.awareness.len, STATE);
     }
+    crdt_buf_done(&buf);
     peer_close(&link);
-    finish(&f);
+    fixture_finish(&f);
 }
 
 Test(room, a_shutdown_waits_for_links_and_for_the_store)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
-    struct peer link = new_client(&f, 1);
+    fixture_start_ready(&f, 0);
+    struct peer link = fixture_new_client(&f, 1);
 
     SEND(&f.control, room_shutdown);
     send_edit(&link, 1, 1, CHAR_UPDATE(1, 'a'));
@@ -561,7 +433,7 @@ Test(room, a_shutdown_waits_for_links_and_for_the_store)
     SEND(&f.store, store_stored, .stored_seq = 1);
     cr_assert_eq(EXPECT(&f.control, room_idle, ROOM_IDLE).links, 1);
     SEND(&f.control, room_close);
-    expect_exit(&f, ROOM_EXIT_CLOSED);
+    fixture_expect_exit(&f, ROOM_EXIT_CLOSED);
     peer_close(&f.control);
     peer_close(&f.store);
     (void)close(f.segment_fd);
@@ -570,9 +442,9 @@ Test(room, a_shutdown_waits_for_links_and_for_the_store)
 Test(room, ends_with_its_supervisor)
 {
     struct fixture f = {0};
-    start_ready(&f, 0);
+    fixture_start_ready(&f, 0);
     peer_close(&f.control);
-    expect_exit(&f, ROOM_EXIT_FAILED);
+    fixture_expect_exit(&f, ROOM_EXIT_FAILED);
     peer_close(&f.store);
     (void)close(f.segment_fd);
 }

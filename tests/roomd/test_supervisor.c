@@ -4,14 +4,18 @@
 
 #include "common/ipc.h"
 #include "common/names.h"
+#include "common/quarantine.h"
 #include "common/segment.h"
 #include "crdt/crdt.h"
 #include "peer.h"
 #include "proto/refusal.h"
+#include "roomd/slot_state.h"
 #include "updates.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -36,6 +40,7 @@ struct fixture {
 static void run_supervisor(const struct fixture *f)
 {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    (void)close_range(3, UINT_MAX, 0); /* the test's ends of connections */
     log_init("roomd", LOG_LEVEL_ERROR);
     _exit(supervisor_run(&f->config));
 }
@@ -80,6 +85,8 @@ static void setup(struct fixture *f)
     int rest;
 
     *f = (struct fixture){.dir = "/tmp/concord-roomd-XXXXXX"};
+    /* Rooms that lose their supervisor become this process's, and do not outlive it. */
+    (void)prctl(PR_SET_CHILD_SUBREAPER, 1);
     cr_assert_not_null(mkdtemp(f->dir));
     char *run = xasprintf("--run=%s/run", f->dir);
     char *data = xasprintf("--data=%s/data", f->dir);
@@ -112,8 +119,23 @@ static void end_supervisor(struct fixture *f, int sig)
     peer_close(&f->store);
 }
 
+static void kill_rooms(void)
+{
+    char *path CLEANUP_FREE = xasprintf("/proc/self/task/%d/children", (int)getpid());
+    FILE *children = fopen(path, "r");
+    int pid;
+
+    cr_assert_not_null(children);
+    while (fscanf(children, "%d", &pid) == 1)
+        (void)kill(pid, SIGKILL);
+    (void)fclose(children);
+    while (waitpid(-1, NULL, 0) > 0)
+        continue;
+}
+
 static void teardown(struct fixture *f)
 {
+    kill_rooms();
     char *command = xasprintf("rm -rf '%s'", f->dir);
 
     (void)close(f->store_listener);
@@ -149,7 +171,7 @@ static struct peer take_link(struct fixture *f)
     cr_assert_eq(m.request, f->requests);
     struct peer link = peer_new(peer_take_fd(&f->gateway));
     SEND(&link, link_open, .has_seen = false);
-    (void)EXPECT(&link, room_stored, ROOM_STORED);
+    (void)EXPECT(&link, link_welcome, LINK_WELCOME);
     return link;
 }
 
@@ -205,6 +227,9 @@ static void wait_until_closed(const struct fixture *f)
     cr_assert_eq(r, -ENOENT, "the segment is still there");
 }
 
+/* A process that does not end must not hold the tests up. */
+TestSuite(supervisor, .timeout = 60);
+
 Test(supervisor, a_room_opens_stores_and_closes)
 {
     struct fixture f;
@@ -241,8 +266,8 @@ Test(supervisor, nobody_joins_a_dying_room)
             store = serve_store(&f, false);
         struct peer link = take_link(&f);
         SEND(&link, session_join, .session = 1, .format = CRDT_V1);
-        SEND(&link, session_sync, .session = 1, .op = 1, .state_vector = slice_of("\0", 1));
-        (void)EXPECT(&link, room_sync, ROOM_SYNC);
+        SEND(&link, session_update, .session = 1, .op = 1, .format = 9);
+        (void)EXPECT(&link, room_rejected, ROOM_REJECTED);
         peer_close(&link);
         if (i % 3 == 0)
             (void)poll(NULL, 0, i % 7); /* ask at different moments of its end */
@@ -289,8 +314,10 @@ Test(supervisor, the_next_supervisor_opens_what_was_left)
     struct peer store = serve_store(&f, false);
     struct peer link = take_link(&f);
     make_edit(&link, 1);
+    pid_t pid = room_pid(&f);
     end_supervisor(&f, SIGKILL);
-    peer_expect_end(&link); /* its rooms die with it */
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    peer_expect_end(&link);
     peer_close(&link);
     peer_close(&store);
 
@@ -414,7 +441,7 @@ Test(supervisor, many_rooms_at_once)
     }
     for (size_t i = 0; i < ROOMS; i++) {
         SEND(&links[i], link_open, .has_seen = false);
-        (void)EXPECT(&links[i], room_stored, ROOM_STORED);
+        (void)EXPECT(&links[i], link_welcome, LINK_WELCOME);
         peer_close(&links[i]);
     }
     end_supervisor(&f, SIGTERM);
@@ -437,6 +464,7 @@ Test(supervisor, a_stop_stores_what_was_left)
     make_edit(&link, 1);
     pid_t pid = room_pid(&f);
     end_supervisor(&f, SIGKILL);
+    cr_assert_eq(kill(pid, SIGKILL), 0);
     peer_expect_end(&link);
     peer_close(&link);
     peer_close(&store);
@@ -476,5 +504,342 @@ Test(supervisor, a_stop_waits_only_so_long)
     segment_view_free(v);
     peer_close(&link);
     peer_close(&store);
+    teardown(&f);
+}
+
+/* ---- quarantine ---- */
+
+static void hash_of_demo(char ret_hash[NAME_HASH_HEX + 1])
+{
+    name_hash(slice_str("default"), slice_str("demo"), ret_hash);
+}
+
+static uint32_t refusal_of_demo(struct fixture *f)
+{
+    ask(f, "demo");
+    struct msg_room_refused m = EXPECT(&f->gateway, room_refused, ROOM_REFUSED);
+    cr_assert_eq(m.request, f->requests);
+    return m.refusal;
+}
+
+/* Kills the room of `link` so often that it is quarantined, with an open that waits for it. */
+static void crash_until_quarantined(struct fixture *f, struct peer *store, struct peer *link)
+{
+    pid_t pid = room_pid(f);
+
+    for (unsigned i = 1; i < SLOT_CRASHES_MAX; i++) {
+        cr_assert_eq(kill(pid, SIGKILL), 0);
+        peer_expect_end(link);
+        peer_close(link);
+        peer_close(store);
+        ask(f, "demo");
+        *store = serve_store(f, true);
+        *link = take_link(f);
+        pid = new_room_pid(f, pid);
+    }
+    cr_assert_eq(kill(pid, SIGTRAP), 0);
+    peer_expect_end(link);
+    peer_close(link);
+    peer_close(store);
+}
+
+Test(supervisor, a_room_that_crashes_again_and_again_is_quarantined)
+{
+    char hash[NAME_HASH_HEX + 1];
+    struct segment_view *v;
+    struct quarantine q;
+    struct fixture f;
+    setup(&f);
+    char *dir CLEANUP_FREE = config_rooms_dir(&f.config);
+
+    hash_of_demo(hash);
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    make_edit(&link, 1);
+    crash_until_quarantined(&f, &store, &link);
+    /* Parked meanwhile or asked later: the same answer. */
+    cr_assert_eq(refusal_of_demo(&f), REFUSAL_ROOM_QUARANTINED);
+    cr_assert_eq(refusal_of_demo(&f), REFUSAL_ROOM_QUARANTINED);
+    cr_assert_eq(quarantine_read(dir, hash, &q), 0);
+    cr_assert_eq(q.reason, QUARANTINE_CRASHES);
+    cr_assert_eq(q.crashes, SLOT_CRASHES_MAX);
+    cr_assert_eq(q.last_signal, SIGTRAP);
+    cr_assert_str_eq(q.room, "demo");
+    /* Its bytes are kept. */
+    cr_assert_eq(open_segment(&f, &v), 0);
+    cr_assert_eq(atomic_load(&segment_view_header(v)->last_seq), 1);
+    segment_view_free(v);
+
+    /* Neither a new supervisor starts it. */
+    end_supervisor(&f, SIGTERM);
+    start_supervisor(&f);
+    cr_assert_eq(refusal_of_demo(&f), REFUSAL_ROOM_QUARANTINED);
+
+    /* Released, it is there again with all it had. */
+    cr_assert_eq(quarantine_clear(dir, hash), 0);
+    ask(&f, "demo");
+    store = serve_store(&f, true);
+    link = take_link(&f);
+    SEND(&link, session_join, .session = 1, .format = CRDT_V1);
+    SEND(&link, session_update, .session = 1, .op = 2, .format = CRDT_V1,
+         .update = CHAR_UPDATE(1, 'x'));
+    cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 1);
+    peer_close(&link);
+    peer_close(&store);
+    end_supervisor(&f, SIGKILL);
+    teardown(&f);
+}
+
+/* Starting a room on a damaged segment does not help: not once more, and not for the next one. */
+Test(supervisor, a_damaged_segment_is_quarantined_at_once)
+{
+    char hash[NAME_HASH_HEX + 1];
+    struct quarantine q;
+    struct fixture f;
+    setup(&f);
+    char *dir CLEANUP_FREE = config_rooms_dir(&f.config);
+
+    hash_of_demo(hash);
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    make_edit(&link, 1);
+    char *path CLEANUP_FREE = xasprintf("%s/%s", dir, hash);
+    int fd CLEANUP_FD = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_eq(kill(f.pid, SIGSTOP), 0);
+    cr_assert_eq(kill(room_pid(&f), SIGKILL), 0);
+    peer_expect_end(&link);
+    /* The author of the first record, which its checksum covers. */
+    cr_assert_eq(pwrite(fd, "\xff", 1, SEGMENT_HEADER_BYTES + 8 + 16), 1);
+    cr_assert_eq(kill(f.pid, SIGCONT), 0);
+    peer_close(&link);
+    peer_close(&store);
+
+    cr_assert_eq(refusal_of_demo(&f), REFUSAL_ROOM_QUARANTINED);
+    cr_assert_eq(quarantine_read(dir, hash, &q), 0);
+    cr_assert_eq(q.reason, QUARANTINE_DAMAGE);
+    cr_assert_not_null(strstr(q.detail, "record 1"));
+    end_supervisor(&f, SIGTERM);
+    teardown(&f);
+}
+
+/* ---- rooms that outlive their supervisor ---- */
+
+/* Nobody but the room has the segment locked, whoever supervises it. */
+static void expect_locked(const struct fixture *f)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char *dir CLEANUP_FREE = config_rooms_dir(&f->config);
+    char hash[NAME_HASH_HEX + 1];
+
+    hash_of_demo(hash);
+    char *path CLEANUP_FREE = xasprintf("%s/%s", dir, hash);
+    int fd CLEANUP_FD = open(path, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(fcntl(fd, F_OFD_SETLK, &lock), -1);
+    cr_assert(errno == EAGAIN || errno == EACCES);
+}
+
+static void send_next_edit(struct peer *link, struct peer *store, uint8_t client, uint64_t seq)
+{
+    SEND(link, session_join, .session = client, .format = CRDT_V1);
+    SEND(link, session_update, .session = client, .op = seq, .format = CRDT_V1,
+         .update = CHAR_UPDATE(client, 'x'));
+    (void)EXPECT(link, room_update, ROOM_UPDATE);
+    cr_assert_eq(EXPECT(link, room_applied, ROOM_APPLIED).seq, seq);
+    cr_assert_eq(EXPECT(store, store_dirty, STORE_DIRTY).last_seq, seq);
+    SEND(store, store_stored, .stored_seq = seq);
+    cr_assert_eq(EXPECT(link, room_stored, ROOM_STORED).stored_seq, seq);
+}
+
+Test(supervisor, a_room_outlives_its_supervisors)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    pid_t pid = room_pid(&f);
+    for (uint8_t i = 0; i < 3; i++) {
+        end_supervisor(&f, SIGKILL);
+        /* Nobody supervises: edits are taken, and stored. */
+        send_next_edit(&link, &store, 2 * i + 1, 2 * i + 1);
+        expect_locked(&f);
+        start_supervisor(&f);
+        /* Somebody else joins the same process. */
+        ask(&f, "demo");
+        struct peer other = take_link(&f);
+        cr_assert_eq(room_pid(&f), pid);
+        expect_locked(&f);
+        peer_close(&other);
+        send_next_edit(&link, &store, 2 * i + 2, 2 * i + 2);
+    }
+    peer_close(&link); /* adopted, it closes as any other */
+    peer_expect_end(&store);
+    wait_until_closed(&f);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    teardown(&f);
+}
+
+/* Its connection to the store breaks while nobody can give it another. */
+Test(supervisor, an_adopted_room_gets_its_store_again)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    end_supervisor(&f, SIGKILL);
+    peer_close(&store);
+    make_edit(&link, 1);
+    start_supervisor(&f);
+    store = serve_store(&f, true);
+    SEND(&store, store_stored, .stored_seq = 1);
+    cr_assert_eq(EXPECT(&link, room_stored, ROOM_STORED).stored_seq, 1);
+    peer_close(&link);
+    peer_expect_end(&store);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    wait_until_closed(&f);
+    teardown(&f);
+}
+
+Test(supervisor, an_adopted_room_that_crashes_is_started_again)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    make_edit(&link, 1);
+    end_supervisor(&f, SIGKILL);
+    start_supervisor(&f);
+    ask(&f, "demo");
+    struct peer other = take_link(&f);
+    pid_t pid = room_pid(&f);
+    cr_assert_eq(kill(pid, SIGKILL), 0);
+    peer_expect_end(&link);
+    peer_close(&link);
+    peer_close(&other);
+    peer_close(&store);
+    store = serve_store(&f, true);
+    cr_assert_neq(new_room_pid(&f, pid), pid);
+    SEND(&store, store_stored, .stored_seq = 1);
+    peer_expect_end(&store);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    wait_until_closed(&f);
+    teardown(&f);
+}
+
+/* Who asks for it meanwhile waits; there is no second one. */
+Test(supervisor, a_stopped_room_is_adopted_when_it_goes_on)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    pid_t pid = room_pid(&f);
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    end_supervisor(&f, SIGKILL);
+    start_supervisor(&f);
+    ask(&f, "demo");
+    struct pollfd pfd = {.fd = f.gateway.fd, .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 300), 0, "nobody answers for a stopped room");
+    expect_locked(&f);
+    cr_assert_eq(kill(pid, SIGCONT), 0);
+    struct peer other = take_link(&f);
+    cr_assert_eq(room_pid(&f), pid);
+    send_next_edit(&link, &store, 1, 1);
+    (void)EXPECT(&other, room_update, ROOM_UPDATE);
+    peer_close(&other);
+    peer_close(&link);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    teardown(&f);
+}
+
+/* A stop ends rooms in order, and in time those that cannot: no supervisor is meant to come. */
+Test(supervisor, a_stop_ends_adopted_rooms)
+{
+    struct fixture f;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    pid_t pid = room_pid(&f);
+    end_supervisor(&f, SIGKILL);
+    start_supervisor(&f);
+    ask(&f, "demo");
+    struct peer other = take_link(&f);
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    end_supervisor(&f, SIGTERM);
+    peer_expect_end(&link);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid); /* by now it is a child of the test */
+    peer_close(&link);
+    peer_close(&other);
+    peer_close(&store);
+    teardown(&f);
+}
+
+/* A process that says it is a room and shows the file at `path`. It does not live on. */
+static void expect_killed_impostor(const struct fixture *f, const char *path)
+{
+    char *socket_path CLEANUP_FREE = config_adopt_socket(&f->config);
+    int status;
+    pid_t pid = fork();
+
+    cr_assert_geq(pid, 0);
+    if (pid == 0) {
+        struct peer p = peer_new(ipc_connect(socket_path));
+        struct msg_room_adopt m = {
+            .tenant = slice_str("default"), .room = slice_str("demo"), .is_ready = true};
+        peer_send_fd(&p, proto_encode_room_adopt(&m), open(path, O_RDWR | O_CREAT, 0600));
+        (void)pause();
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "%s", path);
+}
+
+/* While a room is waited for, and when it has come: nobody else passes for it. */
+Test(supervisor, an_impostor_is_not_adopted)
+{
+    struct fixture f;
+    setup(&f);
+    char *dir CLEANUP_FREE = config_rooms_dir(&f.config);
+    char hash[NAME_HASH_HEX + 1];
+
+    hash_of_demo(hash);
+    char *segment CLEANUP_FREE = xasprintf("%s/%s", dir, hash);
+    char *other CLEANUP_FREE = xasprintf("%s/other", f.dir);
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    pid_t pid = room_pid(&f);
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    end_supervisor(&f, SIGKILL);
+    start_supervisor(&f);
+    expect_killed_impostor(&f, segment); /* which the room has locked */
+    expect_killed_impostor(&f, other);
+    cr_assert_eq(kill(pid, SIGCONT), 0);
+    ask(&f, "demo");
+    struct peer second = take_link(&f);
+    cr_assert_eq(room_pid(&f), pid);
+    expect_killed_impostor(&f, segment);
+    send_next_edit(&link, &store, 1, 1);
+    peer_close(&second);
+    peer_close(&link);
+    peer_expect_end(&store);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
     teardown(&f);
 }
