@@ -47,24 +47,27 @@ static void add_update(struct batch *b, const struct segment_record *record)
         b->updates = xrealloc(b->updates, b->cap * sizeof(b->updates[0]));
     }
     /* Where the payload lies is known when the buffer no longer grows: see batch_rooms(). */
-    b->updates[b->count++] = (struct store_update){.op_seq = record->seq,
-                                                   .payload = slice_of(NULL, record->payload.len)};
+    b->updates[b->count++] =
+        (struct store_update){.seq = record->seq, .payload = slice_of(NULL, record->payload.len)};
     buffer_append(&b->bytes, record->payload.data, record->payload.len);
 }
 
-static void add_room(struct batch *b, struct store_key key, size_t records, void *owner)
+static void add_room(struct batch *b, struct store_key key, uint64_t lineage, size_t records,
+                     void *owner)
 {
     if (b->room_count == b->room_cap) {
         b->room_cap = b->room_cap ? b->room_cap * 2 : 64;
         b->rooms = xrealloc(b->rooms, b->room_cap * sizeof(b->rooms[0]));
         b->owners = xrealloc(b->owners, b->room_cap * sizeof(b->owners[0]));
     }
-    b->rooms[b->room_count] = (struct store_append){.key = key, .count = records};
+    b->rooms[b->room_count] =
+        (struct store_append){.key = key, .lineage = lineage, .count = records};
     b->owners[b->room_count] = owner;
     b->room_count++;
 }
 
-int batch_take(struct batch *b, struct tail *tail, struct store_key key, void *owner)
+int batch_take(struct batch *b, struct tail *tail, struct store_key key, uint64_t lineage,
+               void *owner)
 {
     size_t before = b->count;
     int r = 1;
@@ -77,7 +80,7 @@ int batch_take(struct batch *b, struct tail *tail, struct store_key key, void *o
         add_update(b, &record);
     }
     if (b->count > before)
-        add_room(b, key, b->count - before, owner);
+        add_room(b, key, lineage, b->count - before, owner);
     return r;
 }
 
@@ -108,6 +111,6 @@ void batch_each(struct batch *b, void (*fn)(void *owner, uint64_t last_seq, uint
 
     for (size_t i = 0; i < b->room_count; i++) {
         end += b->rooms[i].count;
-        fn(b->owners[i], b->updates[end - 1].op_seq, b->rooms[i].count);
+        fn(b->owners[i], b->updates[end - 1].seq, b->rooms[i].count);
     }
 }

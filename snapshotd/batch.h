@@ -18,9 +18,11 @@ void batch_free(struct batch *b);
 void batch_clear(struct batch *b);
 
 /* Takes what `tail` has. 1: the batch is full and there may be more; 0: the tail is at its end;
- * otherwise an error of tail_next(), and what was read before it is in the batch. `key` is borrowed
- * until the batch is cleared, `owner` comes back in batch_each(). */
-WARN_UNUSED int batch_take(struct batch *b, struct tail *tail, struct store_key key, void *owner);
+ * otherwise an error of tail_next(), and what was read before it is in the batch. `lineage` is that
+ * of the tail's segment, `key` is borrowed until the batch is cleared, `owner` comes back in
+ * batch_each(). A room is taken at most once. */
+WARN_UNUSED int batch_take(struct batch *b, struct tail *tail, struct store_key key,
+                           uint64_t lineage, void *owner);
 
 size_t batch_room_count(const struct batch *b);
 /* What the store appends, valid until the batch changes. */

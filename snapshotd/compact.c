@@ -82,5 +82,5 @@ void compact_start(struct store *store, struct store_key key, compact_done_fn do
     c->doc = crdt_doc_new(&limits);
     if (!c->doc)
         c->error = -ENOMEM;
-    store_load(store, key, &handler, c);
+    store_load(store, key, 0, &handler, c);
 }

@@ -61,11 +61,15 @@ struct follow {
     enum follow_state state;
     unsigned pending; /* operations of the store under way */
 
-    bool has_segment;    /* what the room said when it opened */
-    uint64_t last_seq;   /* the same */
-    uint64_t stored_seq; /* the room was told, or may be told */
-    uint64_t updates;    /* rows that are not folded */
-    bool is_stuck;       /* the segment could not be opened; the timer tries again */
+    bool has_segment;       /* what the room said when it opened */
+    uint64_t last_seq;      /* the same */
+    uint64_t lineage;       /* the same: whose numbers these two and the next are */
+    uint64_t stored_seq;    /* the room was told, or may be told */
+    uint64_t published_seq; /* as far as the room has said */
+    bool is_behind;         /* the store lacks some of that */
+    uint64_t updates;       /* rows that are not folded, of those that are known here */
+    uint64_t folding;       /* how many of them a fold takes that is under way */
+    bool is_stuck;          /* the segment could not be opened; the timer tries again */
     bool is_fold_refused;
 };
 
@@ -87,6 +91,16 @@ static void set_state(struct follow *f, enum follow_state state)
     log_debug("room '%.*s': %s to %s", name_len(f), name_text(f), states[f->state].name,
               states[state].name);
     f->state = state;
+}
+
+/* `is_news`: also if it is behind as before. */
+static void note_behind(struct follow *f, bool is_news)
+{
+    bool is_behind = f->published_seq > f->stored_seq;
+
+    if (is_news || is_behind != f->is_behind)
+        f->hooks->on_behind(f->ctx, is_behind);
+    f->is_behind = is_behind;
 }
 
 static void arm_timer(struct follow *f, uint64_t ms)
@@ -146,10 +160,36 @@ static void count_updates(struct follow *f, const struct store_stat *stat)
     arm_timer(f, age_ms < f->settings->snapshot_ms ? f->settings->snapshot_ms - age_ms : 0);
 }
 
-/* What the store holds is known: the segment is read from there on. */
+/* How far the store has what the segment has. */
+static uint64_t stored_of_segment(const struct follow *f, const struct store_stat *stat)
+{
+    if (stat->lineage_seq > 0)
+        return stat->lineage_seq;
+    /* Nothing was appended yet, or so long ago that the store has forgotten the lineage. Its
+     * numbers began at what the store held when the segment was made; if the store is still there,
+     * it has all that the room was told. */
+    return f->stored_seq <= stat->op_seq ? f->stored_seq : 0;
+}
+
+/* Has the store what the segment lacks? */
+static bool is_store_ahead(const struct follow *f, const struct store_stat *stat)
+{
+    uint64_t stored_seq = stored_of_segment(f, stat);
+    uint64_t own_op_seq = stat->lineage_seq > 0 ? stat->lineage_op_seq : stored_seq;
+
+    if (!f->has_segment)
+        return stat->op_seq > 0;
+    return stat->op_seq > own_op_seq || stored_seq > f->last_seq;
+}
+
+/* What the store holds is known: the segment is read from there on. A segment that is made of what
+ * was loaded begins with the store's number. */
 static void start_following(struct follow *f, const struct store_stat *stat)
 {
-    f->stored_seq = stat->op_seq;
+    bool is_made_of_this = f->state != FOLLOW_RESUMING && !f->has_segment;
+
+    f->stored_seq = is_made_of_this ? stat->op_seq : stored_of_segment(f, stat);
+    note_behind(f, false);
     count_updates(f, stat);
     tail_free(f->tail);
     f->tail = tail_new(f->settings->rooms_dir, f->key, f->stored_seq);
@@ -165,10 +205,9 @@ static void send_stored(struct follow *f)
 
 static void loaded(struct follow *f, const struct store_stat *stat)
 {
-    struct msg_store_loaded m = {.stored_seq = stat->op_seq};
-
     start_following(f, stat);
     set_state(f, FOLLOW_FOLLOWING);
+    struct msg_store_loaded m = {.stored_seq = f->stored_seq};
     ipc_send_new(f->ipc, proto_encode_store_loaded(&m));
     if (f->has_segment)
         f->hooks->on_dirty(f->ctx);
@@ -176,9 +215,11 @@ static void loaded(struct follow *f, const struct store_stat *stat)
 
 static void resumed(struct follow *f, const struct store_stat *stat)
 {
-    if (stat->op_seq < f->stored_seq)
+    uint64_t stored_seq = stored_of_segment(f, stat);
+
+    if (stored_seq < f->stored_seq)
         log_error("room '%.*s': the store holds %" PRIu64 " and had confirmed %" PRIu64,
-                  name_len(f), name_text(f), stat->op_seq, f->stored_seq);
+                  name_len(f), name_text(f), stored_seq, f->stored_seq);
     start_following(f, stat);
     set_state(f, f->ipc ? FOLLOW_FOLLOWING : FOLLOW_DRAINING);
     send_stored(f);
@@ -190,10 +231,9 @@ static void on_part(void *ctx, const struct store_part *part)
     struct follow *f = ctx;
     struct msg_store_update m = {.update = part->payload};
 
-    if (f->state == FOLLOW_LOADING && part->payload.len <= PROTO_UPDATE_MAX)
+    _Static_assert(STORE_PART_MAX <= PROTO_UPDATE_MAX, "every part fits into a message");
+    if (f->state == FOLLOW_LOADING)
         ipc_send_new(f->ipc, proto_encode_store_update(&m));
-    else if (f->state == FOLLOW_LOADING)
-        fail_load(f, -EBADMSG); /* no room has ever published such an update */
 }
 
 static void on_loaded(void *ctx, int error, const struct store_stat *stat)
@@ -215,7 +255,7 @@ static void load(struct follow *f, struct store *store)
 
     set_state(f, FOLLOW_LOADING);
     f->pending++;
-    store_load(store, f->key, &handler, f);
+    store_load(store, f->key, f->lineage, &handler, f);
 }
 
 static void on_stat(void *ctx, int error, const struct store_stat *stat)
@@ -237,7 +277,7 @@ static void on_stat(void *ctx, int error, const struct store_stat *stat)
     } else if (f->state == FOLLOW_OPENING) {
         if (error < 0)
             fail_load(f, error);
-        else if (stat->op_seq > 0 && (!f->has_segment || stat->op_seq > f->last_seq))
+        else if (is_store_ahead(f, stat))
             load(f, f->hooks->store(f->ctx));
         else
             loaded(f, stat);
@@ -249,7 +289,7 @@ static void ask_stat(struct follow *f, struct store *store)
     static const struct store_load_handler handler = {.on_done = on_stat};
 
     f->pending++;
-    store_load(store, f->key, &handler, f);
+    store_load(store, f->key, f->lineage, &handler, f);
 }
 
 void follow_store_up(struct follow *f)
@@ -309,7 +349,7 @@ bool follow_collect(struct follow *f, struct batch *batch)
 
     if (f->state != FOLLOW_FOLLOWING && f->state != FOLLOW_DRAINING)
         return false;
-    int r = batch_take(batch, f->tail, f->key, f);
+    int r = batch_take(batch, f->tail, f->key, f->lineage, f);
     if (batch_room_count(batch) > before)
         f->pending++;
     if (r > 0)
@@ -331,6 +371,7 @@ void follow_committed(struct follow *f, uint64_t last_seq, uint64_t records)
     /* A room that was abandoned meanwhile has a successor that counts for itself. */
     if (f->state != FOLLOW_OVER) {
         f->stored_seq = last_seq;
+        note_behind(f, true);
         if (f->updates == 0 && !f->is_stuck)
             arm_timer(f, f->settings->snapshot_ms);
         f->updates += records;
@@ -368,18 +409,28 @@ bool follow_begin_fold(struct follow *f)
     if (f->updates == 0 || f->is_fold_refused ||
         (f->state != FOLLOW_FOLLOWING && f->state != FOLLOW_ENDING))
         return false;
+    f->folding = f->updates;
     f->pending++;
     return true;
 }
 
-void follow_folded(struct follow *f, uint64_t updates)
+void follow_folded(struct follow *f)
 {
     f->pending--;
-    f->updates -= updates < f->updates ? updates : f->updates;
+    /* They are counted anew if the store was lost meanwhile. */
+    f->updates -= f->folding < f->updates ? f->folding : f->updates;
     if (f->updates > 0)
         arm_timer(f, f->settings->snapshot_ms);
     else if (!f->is_stuck)
         (void)event_del(f->timer);
+    settle(f);
+}
+
+void follow_fold_later(struct follow *f)
+{
+    f->pending--;
+    if (f->state != FOLLOW_OVER && !f->is_stuck)
+        arm_timer(f, f->settings->snapshot_ms);
     settle(f);
 }
 
@@ -394,11 +445,15 @@ void follow_fold_refused(struct follow *f)
 
 static int handle_store_open(struct follow *f, const struct msg_store_open *m)
 {
-    if (f->state != FOLLOW_NEW)
+    if (f->state != FOLLOW_NEW || m->lineage == 0)
         return -EBADMSG;
     struct store *store = f->hooks->store(f->ctx);
     f->has_segment = m->has_segment;
     f->last_seq = m->last_seq;
+    f->lineage = m->lineage;
+    f->stored_seq = m->has_segment ? m->stored_seq : 0;
+    f->published_seq = f->last_seq;
+    note_behind(f, false);
     set_state(f, FOLLOW_OPENING);
     if (store)
         ask_stat(f, store);
@@ -409,9 +464,10 @@ static int handle_store_open(struct follow *f, const struct msg_store_open *m)
 
 static int handle_store_dirty(struct follow *f, const struct msg_store_dirty *m)
 {
-    (void)m; /* the segment says how far it goes */
     if (f->state == FOLLOW_NEW)
         return -EBADMSG;
+    f->published_seq = m->last_seq;
+    note_behind(f, false);
     if (f->state == FOLLOW_FOLLOWING)
         f->hooks->on_dirty(f->ctx);
     return 0; /* in other states it will be dirty, or stays broken */

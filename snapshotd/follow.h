@@ -15,10 +15,12 @@ struct follow;
 
 /* Called from the loop and from follow_*(). `ctx` is the one of follow_new(). */
 struct follow_hooks {
-    /* The store, NULL while it is down. */
+    /* The store, NULL while it is not open. */
     struct store *(*store)(void *ctx);
     /* The room may have published something: call follow_collect() soon. */
     void (*on_dirty)(void *ctx);
+    /* The store lacks what it has published, or does so still after a commit; or no longer. */
+    void (*on_behind)(void *ctx, bool is_behind);
     /* Its updates are many or old enough to be folded: call follow_begin_fold() when there is time.
      */
     void (*on_fold_due)(void *ctx);
@@ -50,6 +52,7 @@ void follow_finish(struct follow *f);
 
 /* The store was lost: nothing is told as stored until follow_store_up() has asked it again. */
 void follow_store_lost(struct follow *f);
+/* The store is open: asks it, if that is to be done. */
 void follow_store_up(struct follow *f);
 
 /* Puts what the room has published into the batch. True if the batch is full and there may be more.
@@ -57,12 +60,14 @@ void follow_store_up(struct follow *f);
 WARN_UNUSED bool follow_collect(struct follow *f, struct batch *batch);
 /* The batch with `records` of it, up to `last_seq`, is durable: the room is told. */
 void follow_committed(struct follow *f, uint64_t last_seq, uint64_t records);
-/* The batch or fold failed, and with it the store. */
+/* The batch or fold failed: as follow_store_lost(). */
 void follow_failed(struct follow *f);
 /* Is there something to fold, and may it be? Then it counts as under way until one of the others.
  */
 WARN_UNUSED bool follow_begin_fold(struct follow *f);
-/* `updates` rows are folded. */
-void follow_folded(struct follow *f, uint64_t updates);
+/* The rows that there were when it began are folded. */
+void follow_folded(struct follow *f);
+/* They could not be read now: it is due again after a while. */
+void follow_fold_later(struct follow *f);
 /* They cannot be, and this is not tried again before the room is opened anew. */
 void follow_fold_refused(struct follow *f);

@@ -4,25 +4,25 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/notify.h"
+#include "common/secret.h"
 #include "snapshotd/control.h"
 #include "snapshotd/persist.h"
-#include "snapshotd/store_sqlite.h"
+#include "snapshotd/store_place.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-static int open_store(void *ctx, struct store **ret_store)
-{
-    const struct config *config = ctx;
-
-    return store_sqlite_open(config->data, ret_store);
-}
-
 static void on_terminate(void *ctx)
 {
     persist_finish(ctx);
+}
+
+static void on_open(void *ctx)
+{
+    (void)ctx;
+    notify_ready();
 }
 
 /* Two descriptors for each open room. */
@@ -38,28 +38,28 @@ static void raise_descriptor_limit(void)
 
 static int run(struct config *config)
 {
-    struct persist *persist;
+    struct store_place place;
     struct control *control;
-    struct loop *loop = loop_new();
+    const char *fault = store_place_init(&place, config, false);
     int r = config_make_run(config);
 
+    if (fault)
+        log_fatal("the setting of the store cannot be used: %s", fault);
     if (r < 0)
         log_fatal("%s cannot be used: %s", config->run, strerror(-r));
     metrics_start(config, "snapshotd");
-    r = persist_new(loop, config, open_store, config, &persist);
-    if (r < 0)
-        log_fatal("the store in %s cannot be opened: %s", config->data, store_strerror(r));
+    struct loop *loop = loop_new();
+    struct persist *persist = persist_new(loop, config, &place.source, on_open, NULL);
     loop_on_terminate(loop, on_terminate, persist);
     r = control_new(loop, config, persist, &control);
     if (r < 0)
         log_fatal("cannot listen in %s: %s", config->run, strerror(-r));
-    notify_ready();
-    log_info("the store in %s is open", config->data);
 
     int status = loop_run(loop);
     control_free(control);
     persist_free(persist);
     loop_free(loop);
+    store_place_done(&place);
     return status;
 }
 
@@ -83,7 +83,8 @@ int main(int argc, char **argv)
         return 2;
     }
     log_init("snapshotd", config.log_level);
-    (void)umask(0077); /* what is stored is for this user only */
+    (void)umask(0077);     /* what is stored is for this user only */
+    secret_hide_process(); /* the store's URL */
     raise_descriptor_limit();
     int status = run(&config);
     config_done(&config);

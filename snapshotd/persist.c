@@ -2,23 +2,25 @@
 
 #include "common/hash_table.h"
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/names.h"
 #include "snapshotd/batch.h"
 #include "snapshotd/compact.h"
 #include "snapshotd/follow.h"
 
+#include <errno.h>
 #include <event2/event.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #define REOPEN_MS_MIN  100
-#define REOPEN_MS_MAX  5000
+#define REOPEN_MS_MAX  2000
 #define FINISH_FOLD_MS 5000
 /* After a fold that took n ms there is none for n times this: acknowledgements wait while a
  * document is folded, so that may take at most a fifth of the time. */
 #define FOLD_PAUSE 4
 
 enum persist_state {
+    PERSIST_STARTING, /* the store was never open */
     PERSIST_RUNNING,
     PERSIST_FINISHING,  /* commits and folds what is left */
     PERSIST_COMMITTING, /* the same without folding: it has taken too long */
@@ -32,8 +34,11 @@ struct entry {
     bool is_listed; /* in the table; not if it was replaced */
     bool is_dirty;
     bool is_fold_due;
+    bool is_behind;
+    uint64_t behind_since_ms; /* wall clock */
     TAILQ_ENTRY(entry) dirty;
     TAILQ_ENTRY(entry) fold_due;
+    TAILQ_ENTRY(entry) behind;
     UT_hash_handle hh;
 };
 
@@ -41,20 +46,27 @@ TAILQ_HEAD(entry_queue, entry);
 
 struct persist {
     struct loop *loop;
-    persist_open_fn open;
-    void *open_ctx;
+    const struct store_source *source;
+    struct store_owner owner;
+    loop_fn on_open;
+    void *on_open_ctx;
     char *rooms_dir;
     struct follow_settings settings;
     enum persist_state state;
 
-    struct store *store; /* NULL while it is down */
-    int store_error;     /* it failed in this turn */
+    struct store *store;   /* NULL while it is not open */
+    struct store *opening; /* it is being opened */
+    int store_error;       /* one of them failed in this turn */
+    bool has_stale;        /* rooms are to be asked again */
     uint64_t reopen_ms;
     struct event *reopen_timer;
 
     struct entry *table;
     struct entry_queue dirty;
     struct entry_queue fold_due;
+    struct entry_queue behind; /* what is published is not stored; the longest behind first */
+    uint64_t behind_count;
+    uint64_t commit_started_us;
     struct batch *batch;
     bool is_committing;
     struct entry *folding; /* NULL: none */
@@ -63,14 +75,6 @@ struct persist {
     struct event *finish_timer;
     struct event *kick; /* brings another turn when work is left */
 };
-
-static uint64_t monotonic_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 static void arm(struct event *timer, uint64_t ms)
 {
@@ -90,6 +94,35 @@ static void unqueue(struct entry *e)
         TAILQ_REMOVE(&e->persist->fold_due, e, fold_due);
     e->is_dirty = false;
     e->is_fold_due = false;
+}
+
+static void count_behind(const struct persist *p)
+{
+    const struct entry *first = TAILQ_FIRST(&p->behind);
+
+    metric_set(METRIC_STORE_QUEUE_ROOMS, p->behind_count);
+    metric_set(METRIC_STORE_UNSTORED_SINCE, first ? first->behind_since_ms : 0);
+}
+
+static void set_behind(struct entry *e, bool is_behind)
+{
+    struct persist *p = e->persist;
+
+    if (e->is_behind)
+        TAILQ_REMOVE(&p->behind, e, behind);
+    p->behind_count -= e->is_behind;
+    e->is_behind = is_behind;
+    p->behind_count += is_behind;
+    if (is_behind) {
+        e->behind_since_ms = wall_now_ms();
+        TAILQ_INSERT_TAIL(&p->behind, e, behind);
+    }
+    count_behind(p);
+}
+
+static void on_behind(void *ctx, bool is_behind)
+{
+    set_behind(ctx, is_behind);
 }
 
 static void unlist(struct entry *e)
@@ -130,6 +163,7 @@ static void free_entry(void *ctx)
 
     unqueue(e);
     unlist(e);
+    set_behind(e, false);
     follow_free(e->follow);
     free(e);
 }
@@ -140,12 +174,14 @@ static void on_over(void *ctx)
 
     unqueue(e);
     unlist(e);
+    set_behind(e, false);
     loop_reap(e->persist->loop, free_entry, e);
 }
 
 static const struct follow_hooks hooks = {
     .store = current_store,
     .on_dirty = on_dirty,
+    .on_behind = on_behind,
     .on_fold_due = on_fold_due,
     .on_over = on_over,
 };
@@ -154,7 +190,7 @@ void persist_follow(struct persist *p, struct store_key key, int fd)
 {
     struct entry *old = NULL;
 
-    if (p->state != PERSIST_RUNNING) {
+    if (p->state >= PERSIST_FINISHING) {
         (void)close(fd);
         return;
     }
@@ -174,56 +210,107 @@ void persist_follow(struct persist *p, struct store_key key, int fd)
 
 /* ---- the store ---- */
 
-static void open_store(struct persist *p)
+static void ask_rooms(struct persist *p)
 {
     struct entry *e;
     struct entry *next;
-    int r = p->open(p->open_ctx, &p->store);
 
-    if (r < 0) {
-        log_error("the store cannot be opened: %s; trying again in %u ms", store_strerror(r),
-                  (unsigned)p->reopen_ms);
-        arm(p->reopen_timer, p->reopen_ms);
-        p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
-        return;
-    }
-    log_info("the store is open again");
     HASH_ITER (hh, p->table, e, next) {
         follow_store_up(e->follow);
     }
 }
 
+static void store_opened(struct persist *p, struct store *store)
+{
+    p->store = store;
+    metric_set(METRIC_STORE_UP, 1);
+    log_info("the store is open (%s)", p->source->name);
+    if (p->state == PERSIST_STARTING) {
+        p->state = PERSIST_RUNNING;
+        p->on_open(p->on_open_ctx);
+    }
+    ask_rooms(p);
+}
+
+static void open_later(struct persist *p, const char *what, int error, const char *detail)
+{
+    if (p->state == PERSIST_STARTING && !store_error_is_passing(error)) {
+        log_error("%s (%s): %s%s%s", what, p->source->name, store_strerror(error),
+                  detail[0] ? ": " : "", detail);
+        loop_stop(p->loop, 1);
+        return;
+    }
+    log_error("%s (%s): %s%s%s; opening it again in %u ms", what, p->source->name,
+              store_strerror(error), detail[0] ? ": " : "", detail, (unsigned)p->reopen_ms);
+    arm(p->reopen_timer, p->reopen_ms);
+    p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
+}
+
 static void on_reopen(evutil_socket_t fd, short what, void *ctx)
 {
+    struct persist *p = ctx;
+    struct store *store;
+    int r = p->source->open(p->source->ctx, p->loop, &p->owner, &store);
+
     (void)fd;
     (void)what;
-    open_store(ctx);
+    if (r == 0)
+        store_opened(p, store);
+    else if (r == -EINPROGRESS)
+        p->opening = store;
+    else
+        open_later(p, "the store cannot be opened", r, "");
+}
+
+static void on_store_open(void *ctx, int error)
+{
+    struct persist *p = ctx;
+    struct store *store = p->opening;
+
+    if (error < 0) {
+        p->store_error = error; /* closed at the end of the turn */
+        return;
+    }
+    p->opening = NULL;
+    store_opened(p, store);
+}
+
+static void on_store_lost(void *ctx, int error)
+{
+    struct persist *p = ctx;
+
+    p->store_error = error;
 }
 
 /* It is unknown what of the last transaction is durable. Nothing is tried again: the database is
  * opened anew, and what it then holds is where every room goes on from. */
 static void lose_store(struct persist *p)
 {
+    struct store *store = p->store ? p->store : p->opening;
+    bool was_open = p->store != NULL;
     struct entry *e;
     struct entry *next;
 
-    log_error("the store failed: %s; opening it again in %u ms", store_strerror(p->store_error),
-              (unsigned)p->reopen_ms);
-    p->store_error = 0;
-    store_close(p->store);
+    open_later(p, was_open ? "the store failed" : "the store cannot be opened", p->store_error,
+               store_detail(store));
+    store_close(store);
+    metric_set(METRIC_STORE_UP, 0);
+    metric_add(METRIC_STORE_FAILURES, was_open);
     p->store = NULL;
+    p->opening = NULL;
+    p->store_error = 0;
+    p->has_stale = false;
     HASH_ITER (hh, p->table, e, next) {
         unqueue(e);
         follow_store_lost(e->follow);
     }
-    arm(p->reopen_timer, p->reopen_ms);
-    p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
 }
 
 /* ---- commits ---- */
 
 static void tell_committed(void *owner, uint64_t last_seq, uint64_t records)
 {
+    metric_add(METRIC_STORE_UPDATES, records);
     follow_committed(owner, last_seq, records);
 }
 
@@ -239,10 +326,14 @@ static void on_committed(void *ctx, int error)
     struct persist *p = ctx;
 
     p->is_committing = false;
-    if (error == 0)
+    if (error == 0) {
         p->reopen_ms = REOPEN_MS_MIN;
-    else if (error != -ECANCELED)
+        metric_observe(HISTOGRAM_STORE_COMMIT, mono_now_us() - p->commit_started_us);
+    } else if (error == -ESTALE) {
+        p->has_stale = true;
+    } else if (error != -ECANCELED) {
         p->store_error = error;
+    }
     batch_each(p->batch, error == 0 ? tell_committed : tell_failed);
     batch_clear(p->batch);
 }
@@ -262,17 +353,23 @@ static void commit_dirty(struct persist *p)
     if (batch_room_count(p->batch) == 0)
         return;
     p->is_committing = true;
+    p->commit_started_us = mono_now_us();
     store_append(p->store, batch_rooms(p->batch), batch_room_count(p->batch), on_committed, p);
 }
 
 /* ---- folds ---- */
+
+static bool is_for_a_while(int error)
+{
+    return error == -EBUSY || store_error_is_passing(error);
+}
 
 static void on_folded(void *ctx, const struct compact_result *result)
 {
     struct persist *p = ctx;
     struct follow *f = p->folding->follow;
     struct slice name = follow_key(f).room;
-    uint64_t took_ms = monotonic_ms() - p->fold_started_ms;
+    uint64_t took_ms = mono_now_ms() - p->fold_started_ms;
 
     p->folding = NULL;
     if (took_ms > 0)
@@ -280,10 +377,18 @@ static void on_folded(void *ctx, const struct compact_result *result)
     if (result->step == COMPACT_DONE) {
         log_debug("room '%.*s': folded %llu updates into %zu bytes", (int)name.len, name.data,
                   (unsigned long long)result->updates, result->state_bytes);
-        follow_folded(f, result->updates);
+        metric_add(METRIC_STORE_FOLDS, result->updates > 0);
+        follow_folded(f);
+    } else if (result->step == COMPACT_WRITE && result->error == -ESTALE) {
+        log_debug("room '%.*s' was folded by another host", (int)name.len, name.data);
+        follow_folded(f);
     } else if (result->error == -ECANCELED) {
         follow_failed(f);
-    } else if (result->step == COMPACT_WRITE && result->error != -ESTALE) {
+    } else if (result->step == COMPACT_READ && is_for_a_while(result->error)) {
+        log_warn("room '%.*s' is folded later: %s", (int)name.len, name.data,
+                 store_strerror(result->error));
+        follow_fold_later(f);
+    } else if (result->step == COMPACT_WRITE) {
         p->store_error = result->error;
         follow_failed(f);
     } else {
@@ -305,7 +410,7 @@ static void fold_one(struct persist *p)
         if (!follow_begin_fold(e->follow))
             continue;
         p->folding = e;
-        p->fold_started_ms = monotonic_ms();
+        p->fold_started_ms = mono_now_ms();
         compact_start(p->store, follow_key(e->follow), on_folded, p);
         return;
     }
@@ -321,26 +426,40 @@ static bool can_fold(const struct persist *p)
 
 static bool is_finished(const struct persist *p)
 {
-    if (p->state == PERSIST_RUNNING || p->is_committing || p->folding)
+    if (p->state < PERSIST_FINISHING || p->is_committing || p->folding)
         return false;
     if (!p->store || !p->table)
         return true;
     return p->state == PERSIST_COMMITTING && TAILQ_EMPTY(&p->dirty);
 }
 
+/* The store says that rooms of the last transaction have more than they were believed to: an
+ * earlier one, of which nothing was heard, was stored after all. */
+static void ask_stale_rooms(struct persist *p)
+{
+    p->has_stale = false;
+    log_warn("the store has more than it had confirmed: asking it again");
+    ask_rooms(p);
+}
+
 static void on_turn(void *ctx)
 {
     struct persist *p = ctx;
 
-    if (p->store && !p->is_committing)
+    bool is_good = p->store && p->store_error == 0;
+
+    if (is_good && p->has_stale)
+        ask_stale_rooms(p);
+    if (is_good && !p->is_committing)
         commit_dirty(p);
-    if (p->store && p->store_error == 0 && TAILQ_EMPTY(&p->dirty) && can_fold(p))
+    if (is_good && p->store_error == 0 && TAILQ_EMPTY(&p->dirty) && can_fold(p))
         fold_one(p);
     if (p->store_error < 0)
         lose_store(p);
     if (is_finished(p))
         loop_stop(p->loop, 0);
-    else if (p->store && ((!p->is_committing && !TAILQ_EMPTY(&p->dirty)) || can_fold(p)))
+    else if (p->store &&
+             (p->has_stale || (!p->is_committing && !TAILQ_EMPTY(&p->dirty)) || can_fold(p)))
         event_active(p->kick, EV_TIMEOUT, 0);
 }
 
@@ -367,7 +486,7 @@ void persist_finish(struct persist *p)
     struct entry *e;
     struct entry *next;
 
-    if (p->state != PERSIST_RUNNING)
+    if (p->state >= PERSIST_FINISHING)
         return;
     p->state = PERSIST_FINISHING;
     arm(p->finish_timer, FINISH_FOLD_MS);
@@ -388,19 +507,16 @@ static struct event *new_timer(struct persist *p, event_callback_fn fn)
     return e;
 }
 
-int persist_new(struct loop *loop, const struct config *config, persist_open_fn open,
-                void *open_ctx, struct persist **ret_persist)
+struct persist *persist_new(struct loop *loop, const struct config *config,
+                            const struct store_source *source, loop_fn on_open, void *ctx)
 {
-    struct store *store;
-    int r = open(open_ctx, &store);
-
-    if (r < 0)
-        return r;
     struct persist *p = xcalloc(1, sizeof(*p));
+
     p->loop = loop;
-    p->open = open;
-    p->open_ctx = open_ctx;
-    p->store = store;
+    p->source = source;
+    p->owner = (struct store_owner){.on_open = on_store_open, .on_lost = on_store_lost, .ctx = p};
+    p->on_open = on_open;
+    p->on_open_ctx = ctx;
     p->reopen_ms = REOPEN_MS_MIN;
     p->rooms_dir = config_rooms_dir(config);
     p->settings = (struct follow_settings){
@@ -410,14 +526,15 @@ int persist_new(struct loop *loop, const struct config *config, persist_open_fn 
     };
     TAILQ_INIT(&p->dirty);
     TAILQ_INIT(&p->fold_due);
+    TAILQ_INIT(&p->behind);
     p->batch = batch_new();
     p->reopen_timer = new_timer(p, on_reopen);
     p->fold_pause = new_timer(p, on_kick);
     p->finish_timer = new_timer(p, on_finish_late);
     p->kick = new_timer(p, on_kick);
     loop_add_turn_hook(loop, on_turn, p);
-    *ret_persist = p;
-    return 0;
+    arm(p->reopen_timer, 0);
+    return p;
 }
 
 void persist_free(struct persist *p)
@@ -428,6 +545,7 @@ void persist_free(struct persist *p)
     if (!p)
         return;
     store_close(p->store);
+    store_close(p->opening);
     p->store = NULL;
     HASH_ITER (hh, p->table, e, next) {
         free_entry(e);

@@ -2,7 +2,8 @@
  * persist: the heart of snapshotd. It owns the store and every followed room, and makes the
  * transactions: at the end of a loop turn what all dirty rooms have published is committed as one
  * (group commit), then one room is folded if there is time. When the store fails it is closed,
- * opened again and asked what it holds; rooms are told as stored only what it then has.
+ * opened again and asked what it holds; rooms are told as stored only what it then has. Nothing
+ * waits for the store but what needs it.
  */
 #pragma once
 
@@ -12,12 +13,11 @@
 
 struct persist;
 
-/* Opens the store, at the start and again after a failure. 0 or an error of store.h. */
-typedef int (*persist_open_fn)(void *ctx, struct store **ret_store);
-
-/* `config` is borrowed for its life. The error is that of the first opening. */
-WARN_UNUSED int persist_new(struct loop *loop, const struct config *config, persist_open_fn open,
-                            void *open_ctx, struct persist **ret_persist);
+/* Begins to open the store in the loop's first turn, and calls `on_open` when it is open for the
+ * first time. What does not pass by itself (store.h) stops the loop with status 1 before that; any
+ * other failure is tried again. `config` and `source` are borrowed for its life. */
+struct persist *persist_new(struct loop *loop, const struct config *config,
+                            const struct store_source *source, loop_fn on_open, void *ctx);
 /* Drops everything that persist_finish() has not ended, and closes the store. */
 void persist_free(struct persist *p);
 

@@ -18,15 +18,22 @@
     S(WRITE, "BEGIN IMMEDIATE")                                                                    \
     S(COMMIT, "COMMIT")                                                                            \
     S(ROLLBACK, "ROLLBACK")                                                                        \
-    S(ROOM, "SELECT id FROM rooms WHERE tenant = ?1 AND name = ?2")                                \
+    S(ROOMS, "SELECT tenant, name FROM rooms")                                                     \
+    S(ROOM, "SELECT id, op_seq FROM rooms WHERE tenant = ?1 AND name = ?2")                        \
     S(ADD_ROOM, "INSERT INTO rooms(tenant, name) VALUES(?1, ?2)")                                  \
+    S(SET_OP_SEQ, "UPDATE rooms SET op_seq = ?2 WHERE id = ?1")                                    \
     S(STAT_SNAPSHOT, "SELECT op_seq FROM snapshots WHERE room_id = ?1")                            \
-    S(STAT_UPDATES, "SELECT COUNT(*), COALESCE(MAX(op_seq), 0) FROM updates WHERE room_id = ?1")   \
+    S(STAT_UPDATES, "SELECT COUNT(*) FROM updates WHERE room_id = ?1")                             \
     S(STAT_OLDEST, "SELECT created_at FROM updates WHERE room_id = ?1 ORDER BY op_seq LIMIT 1")    \
-    S(LAST_UPDATE, "SELECT COALESCE(MAX(op_seq), 0) FROM updates WHERE room_id = ?1")              \
+    S(STAT_LINEAGE, "SELECT seq, op_seq FROM lineages WHERE room_id = ?1 AND lineage = ?2")        \
     S(LOAD_SNAPSHOT, "SELECT op_seq, state FROM snapshots WHERE room_id = ?1")                     \
     S(LOAD_UPDATES, "SELECT op_seq, payload FROM updates WHERE room_id = ?1 ORDER BY op_seq")      \
     S(APPEND, "INSERT INTO updates(room_id, op_seq, payload, created_at) VALUES(?1, ?2, ?3, ?4)")  \
+    S(SET_LINEAGE, "INSERT OR REPLACE INTO lineages(room_id, lineage, seq, op_seq)"                \
+                   " VALUES(?1, ?2, ?3, ?4)")                                                      \
+    S(FORGET_LINEAGES, "DELETE FROM lineages WHERE room_id = ?1 AND lineage IN ("                  \
+                       " SELECT lineage FROM lineages WHERE room_id = ?1"                          \
+                       " ORDER BY op_seq DESC LIMIT -1 OFFSET ?2)")                                \
     S(PUT_SNAPSHOT, "INSERT OR REPLACE INTO snapshots(room_id, op_seq, state, updated_at)"         \
                     " VALUES(?1, ?2, ?3, ?4)")                                                     \
     S(DELETE_UPDATES, "DELETE FROM updates WHERE room_id = ?1 AND op_seq <= ?2")
@@ -128,21 +135,28 @@ static void roll_back(struct sqlite_store *s)
 
 /* ---- rooms ---- */
 
-/* 1 and the id, 0 if the room is not stored, or an error. */
-static int find_room(struct sqlite_store *s, struct store_key key, int64_t *ret_id)
+struct room {
+    int64_t id;
+    uint64_t op_seq;
+};
+
+/* 1 and the room, 0 if it is not stored, or an error. */
+static int find_room(struct sqlite_store *s, struct store_key key, struct room *ret_room)
 {
     bind_text(s, STMT_ROOM, 1, key.tenant);
     bind_text(s, STMT_ROOM, 2, key.room);
     int r = step(s, STMT_ROOM);
-    if (r > 0)
-        *ret_id = sqlite3_column_int64(s->stmts[STMT_ROOM], 0);
+    if (r > 0) {
+        ret_room->id = sqlite3_column_int64(s->stmts[STMT_ROOM], 0);
+        ret_room->op_seq = column_uint(s, STMT_ROOM, 1);
+    }
     finish(s, STMT_ROOM);
     return r;
 }
 
-static int find_or_add_room(struct sqlite_store *s, struct store_key key, int64_t *ret_id)
+static int find_or_add_room(struct sqlite_store *s, struct store_key key, struct room *ret_room)
 {
-    int r = find_room(s, key, ret_id);
+    int r = find_room(s, key, ret_room);
 
     if (r != 0)
         return r < 0 ? r : 0;
@@ -150,30 +164,39 @@ static int find_or_add_room(struct sqlite_store *s, struct store_key key, int64_
     bind_text(s, STMT_ADD_ROOM, 2, key.room);
     r = run(s, STMT_ADD_ROOM);
     if (r == 0)
-        *ret_id = sqlite3_last_insert_rowid(s->db);
+        *ret_room = (struct room){.id = sqlite3_last_insert_rowid(s->db)};
     return r;
 }
 
-static int read_stat(struct sqlite_store *s, int64_t room_id, struct store_stat *ret_stat)
+/* 1 and what is stored of the lineage, 0 if nothing is, or an error. Lineages are any 64 bits. */
+static int find_lineage(struct sqlite_store *s, int64_t room_id, uint64_t lineage,
+                        struct store_stat *ret_stat)
 {
-    struct store_stat stat = {0};
-    uint64_t last = 0;
-    int r = query_room(s, STMT_STAT_SNAPSHOT, room_id, &stat.snapshot_op_seq);
-
-    if (r < 0)
-        return r;
-    (void)sqlite3_bind_int64(s->stmts[STMT_STAT_UPDATES], 1, room_id);
-    r = step(s, STMT_STAT_UPDATES);
+    (void)sqlite3_bind_int64(s->stmts[STMT_STAT_LINEAGE], 1, room_id);
+    (void)sqlite3_bind_int64(s->stmts[STMT_STAT_LINEAGE], 2, (int64_t)lineage);
+    int r = step(s, STMT_STAT_LINEAGE);
     if (r > 0) {
-        stat.updates = column_uint(s, STMT_STAT_UPDATES, 0);
-        last = column_uint(s, STMT_STAT_UPDATES, 1);
+        ret_stat->lineage_seq = column_uint(s, STMT_STAT_LINEAGE, 0);
+        ret_stat->lineage_op_seq = column_uint(s, STMT_STAT_LINEAGE, 1);
     }
-    finish(s, STMT_STAT_UPDATES);
-    if (r > 0)
-        r = query_room(s, STMT_STAT_OLDEST, room_id, &stat.oldest_ms);
+    finish(s, STMT_STAT_LINEAGE);
+    return r;
+}
+
+static int read_stat(struct sqlite_store *s, const struct room *room, uint64_t lineage,
+                     struct store_stat *ret_stat)
+{
+    struct store_stat stat = {.op_seq = room->op_seq};
+    int r = query_room(s, STMT_STAT_SNAPSHOT, room->id, &stat.snapshot_op_seq);
+
+    if (r >= 0)
+        r = query_room(s, STMT_STAT_UPDATES, room->id, &stat.updates);
+    if (r >= 0)
+        r = query_room(s, STMT_STAT_OLDEST, room->id, &stat.oldest_ms);
+    if (r >= 0)
+        r = find_lineage(s, room->id, lineage, &stat);
     if (r < 0)
         return r;
-    stat.op_seq = last > stat.snapshot_op_seq ? last : stat.snapshot_op_seq;
     *ret_stat = stat;
     return 0;
 }
@@ -194,10 +217,12 @@ static int64_t give_parts(struct sqlite_store *s, enum statement which, enum sto
         size_t len = (size_t)sqlite3_column_bytes(stmt, 1);
         /* Without memory, or from a damaged page, the value comes as NULL: that is no empty part.
          */
-        if (!data && (sqlite3_errcode(s->db) == SQLITE_NOMEM || len > 0)) {
+        if (!data && (sqlite3_errcode(s->db) == SQLITE_NOMEM || len > 0))
             r = -ENOMEM;
+        else if (sqlite3_column_type(stmt, 1) != SQLITE_BLOB || len > STORE_PART_MAX)
+            r = -EBADMSG;
+        if (r < 0)
             break;
-        }
         struct store_part part = {
             .kind = kind, .op_seq = column_uint(s, which, 0), .payload = slice_of(data, len)};
         handler->on_part(ctx, &part);
@@ -207,24 +232,24 @@ static int64_t give_parts(struct sqlite_store *s, enum statement which, enum sto
     return r < 0 ? r : count;
 }
 
-static int load_room(struct sqlite_store *s, struct store_key key,
+static int load_room(struct sqlite_store *s, struct store_key key, uint64_t lineage,
                      const struct store_load_handler *handler, void *ctx,
                      struct store_stat *ret_stat)
 {
-    int64_t room_id;
+    struct room room = {0};
     struct store_stat stat = {0};
-    int r = find_room(s, key, &room_id);
+    int r = find_room(s, key, &room);
 
     if (r > 0)
-        r = read_stat(s, room_id, &stat);
+        r = read_stat(s, &room, lineage, &stat);
     else if (r == 0)
         return 0;
     if (r == 0 && handler->on_part) {
         int64_t snapshots =
-            give_parts(s, STMT_LOAD_SNAPSHOT, STORE_PART_SNAPSHOT, room_id, handler, ctx);
+            give_parts(s, STMT_LOAD_SNAPSHOT, STORE_PART_SNAPSHOT, room.id, handler, ctx);
         int64_t updates = snapshots < 0 ? snapshots
                                         : give_parts(s, STMT_LOAD_UPDATES, STORE_PART_UPDATE,
-                                                     room_id, handler, ctx);
+                                                     room.id, handler, ctx);
         if (updates < 0)
             r = (int)updates;
         else if ((uint64_t)updates != stat.updates)
@@ -235,7 +260,7 @@ static int load_room(struct sqlite_store *s, struct store_key key,
     return r;
 }
 
-static void sqlite_load(struct store *store, struct store_key key,
+static void sqlite_load(struct store *store, struct store_key key, uint64_t lineage,
                         const struct store_load_handler *handler, void *ctx)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
@@ -243,43 +268,93 @@ static void sqlite_load(struct store *store, struct store_key key,
     int r = run(s, STMT_READ);
 
     if (r == 0)
-        r = load_room(s, key, handler, ctx, &stat);
+        r = load_room(s, key, lineage, handler, ctx, &stat);
     /* Nothing was written: the end of the transaction cannot change the result. */
     roll_back(s);
     handler->on_done(ctx, r, r < 0 ? NULL : &stat);
 }
 
+/* ---- list ---- */
+
+static struct slice column_text(struct sqlite_store *s, enum statement which, int column)
+{
+    const void *text = sqlite3_column_text(s->stmts[which], column);
+
+    return slice_of(text, (size_t)sqlite3_column_bytes(s->stmts[which], column));
+}
+
+static void sqlite_list(struct store *store, store_room_fn on_room, store_done_fn done, void *ctx)
+{
+    struct sqlite_store *s = (struct sqlite_store *)store;
+    int r;
+
+    while ((r = step(s, STMT_ROOMS)) > 0) {
+        struct store_key key = {.tenant = column_text(s, STMT_ROOMS, 0),
+                                .room = column_text(s, STMT_ROOMS, 1)};
+        if (!key.tenant.data || !key.room.data) {
+            r = -ENOMEM;
+            break;
+        }
+        on_room(ctx, key);
+    }
+    finish(s, STMT_ROOMS);
+    done(ctx, r);
+}
+
 /* ---- append ---- */
 
-static int append_room(struct sqlite_store *s, const struct store_append *room, uint64_t now_ms)
+/* Notes that everything of the lineage up to `seq` is stored. */
+static int set_lineage(struct sqlite_store *s, const struct room *room, uint64_t lineage,
+                       uint64_t seq, bool is_new)
 {
-    int64_t room_id = 0;
-    uint64_t snapshot = 0;
-    uint64_t last = 0;
-    int r = find_or_add_room(s, room->key, &room_id);
+    (void)sqlite3_bind_int64(s->stmts[STMT_SET_LINEAGE], 1, room->id);
+    (void)sqlite3_bind_int64(s->stmts[STMT_SET_LINEAGE], 2, (int64_t)lineage);
+    bind_int(s, STMT_SET_LINEAGE, 3, seq);
+    bind_int(s, STMT_SET_LINEAGE, 4, room->op_seq);
+    int r = run(s, STMT_SET_LINEAGE);
+    if (r < 0 || !is_new)
+        return r;
+    (void)sqlite3_bind_int64(s->stmts[STMT_FORGET_LINEAGES], 1, room->id);
+    bind_int(s, STMT_FORGET_LINEAGES, 2, STORE_LINEAGES_MAX);
+    return run(s, STMT_FORGET_LINEAGES);
+}
 
+static int add_update(struct sqlite_store *s, struct room *room, struct slice payload,
+                      uint64_t now_ms)
+{
+    (void)sqlite3_bind_int64(s->stmts[STMT_APPEND], 1, room->id);
+    bind_int(s, STMT_APPEND, 2, ++room->op_seq);
+    int r = store_sqlite_error(bind_blob(s, STMT_APPEND, 3, payload));
+    bind_int(s, STMT_APPEND, 4, now_ms);
+    return r < 0 ? r : run(s, STMT_APPEND);
+}
+
+static int append_room(struct sqlite_store *s, const struct store_append *append, uint64_t now_ms)
+{
+    struct room room = {0};
+    struct store_stat stat = {0};
+
+    if (!store_append_is_ascending(append))
+        return -ESTALE;
+    int r = find_or_add_room(s, append->key, &room);
     if (r == 0)
-        r = query_room(s, STMT_STAT_SNAPSHOT, room_id, &snapshot);
-    if (r >= 0)
-        r = query_room(s, STMT_LAST_UPDATE, room_id, &last);
+        r = find_lineage(s, room.id, append->lineage, &stat);
     if (r < 0)
         return r;
-    last = last > snapshot ? last : snapshot;
-    for (size_t i = 0; i < room->count; i++) {
-        const struct store_update *u = &room->updates[i];
-        if (u->op_seq <= last || u->op_seq > INT64_MAX)
-            return -ESTALE;
-        last = u->op_seq;
-        (void)sqlite3_bind_int64(s->stmts[STMT_APPEND], 1, room_id);
-        bind_int(s, STMT_APPEND, 2, u->op_seq);
-        r = store_sqlite_error(bind_blob(s, STMT_APPEND, 3, u->payload));
-        bind_int(s, STMT_APPEND, 4, now_ms);
-        if (r == 0)
-            r = run(s, STMT_APPEND);
-        if (r < 0)
-            return r;
-    }
-    return 0;
+    bool is_new = r == 0;
+    if (append->updates[0].seq <= stat.lineage_seq)
+        return -ESTALE;
+    r = 0;
+    for (size_t i = 0; r == 0 && i < append->count; i++)
+        r = add_update(s, &room, append->updates[i].payload, now_ms);
+    if (r < 0)
+        return r;
+    (void)sqlite3_bind_int64(s->stmts[STMT_SET_OP_SEQ], 1, room.id);
+    bind_int(s, STMT_SET_OP_SEQ, 2, room.op_seq);
+    r = run(s, STMT_SET_OP_SEQ);
+    if (r < 0)
+        return r;
+    return set_lineage(s, &room, append->lineage, append->updates[append->count - 1].seq, is_new);
 }
 
 static int append_rooms(struct sqlite_store *s, const struct store_append *rooms, size_t count)
@@ -317,18 +392,18 @@ static int put_snapshot(struct sqlite_store *s, int64_t room_id, const struct st
 
 static int fold_room(struct sqlite_store *s, const struct store_fold *fold)
 {
-    int64_t room_id = 0;
+    struct room room = {0};
     uint64_t snapshot = 0;
-    int r = find_room(s, fold->key, &room_id);
+    int r = find_room(s, fold->key, &room);
 
     if (r <= 0)
         return r < 0 ? r : -ESTALE;
-    r = query_room(s, STMT_STAT_SNAPSHOT, room_id, &snapshot);
+    r = query_room(s, STMT_STAT_SNAPSHOT, room.id, &snapshot);
     if (r < 0)
         return r;
     if (snapshot != fold->read.snapshot_op_seq)
         return -ESTALE;
-    (void)sqlite3_bind_int64(s->stmts[STMT_DELETE_UPDATES], 1, room_id);
+    (void)sqlite3_bind_int64(s->stmts[STMT_DELETE_UPDATES], 1, room.id);
     bind_int(s, STMT_DELETE_UPDATES, 2, fold->read.op_seq);
     r = run(s, STMT_DELETE_UPDATES);
     if (r < 0)
@@ -336,7 +411,7 @@ static int fold_room(struct sqlite_store *s, const struct store_fold *fold)
     /* As many rows as were read, no more of them in this range: they are the ones. */
     if ((uint64_t)sqlite3_changes64(s->db) != fold->read.updates)
         return -ESTALE;
-    return put_snapshot(s, room_id, fold);
+    return put_snapshot(s, room.id, fold);
 }
 
 static int fold_in_transaction(struct sqlite_store *s, const struct store_fold *fold)
@@ -360,6 +435,13 @@ static void sqlite_fold(struct store *store, const struct store_fold *fold, stor
 
 /* ---- life ---- */
 
+static const char *sqlite_detail(const struct store *store)
+{
+    const struct sqlite_store *s = (const struct sqlite_store *)store;
+
+    return sqlite3_errcode(s->db) == SQLITE_OK ? "" : sqlite3_errmsg(s->db);
+}
+
 static void sqlite_close(struct store *store)
 {
     struct sqlite_store *s = (struct sqlite_store *)store;
@@ -375,6 +457,8 @@ static const struct store_ops sqlite_ops = {
     .load = sqlite_load,
     .append = sqlite_append,
     .fold = sqlite_fold,
+    .list = sqlite_list,
+    .detail = sqlite_detail,
     .close = sqlite_close,
 };
 
@@ -422,28 +506,58 @@ static int prepare(struct sqlite_store *s)
     return 0;
 }
 
-int store_sqlite_open(const char *dir, struct store **ret_store)
+static int open_database(const char *dir, int flags, struct sqlite_store **ret_store)
 {
-    int r = make_dir(dir);
-
-    if (r < 0)
-        return r;
     char *path CLEANUP_FREE = xasprintf("%s/" STORE_SQLITE_FILE, dir);
     struct sqlite_store *s = xcalloc(1, sizeof(*s));
+
     s->store.ops = &sqlite_ops;
-    int flags =
-        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
-    r = store_sqlite_error(sqlite3_open_v2(path, &s->db, flags, NULL));
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int r = store_sqlite_error(sqlite3_open_v2(path, &s->db, flags, NULL));
+    if (r < 0)
+        sqlite_close(&s->store);
+    else
+        *ret_store = s;
+    return r;
+}
+
+/* What has come of opening it. */
+static int give_database(struct sqlite_store *s, int error, struct store **ret_store)
+{
+    if (error == 0)
+        error = prepare(s);
+    if (error < 0)
+        sqlite_close(&s->store);
+    else
+        *ret_store = &s->store;
+    return error;
+}
+
+int store_sqlite_open(const char *dir, struct store **ret_store)
+{
+    struct sqlite_store *s;
+    int r = make_dir(dir);
+
     if (r == 0)
-        r = configure(s->db);
+        r = open_database(dir, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &s);
+    if (r < 0)
+        return r;
+    r = configure(s->db);
     if (r == 0)
         r = store_sqlite_migrate(s->db);
-    if (r == 0)
-        r = prepare(s);
-    if (r < 0) {
-        sqlite_close(&s->store);
+    return give_database(s, r, ret_store);
+}
+
+int store_sqlite_open_to_read(const char *dir, struct store **ret_store)
+{
+    struct sqlite_store *s;
+    char *path CLEANUP_FREE = xasprintf("%s/" STORE_SQLITE_FILE, dir);
+
+    if (access(path, R_OK) < 0)
+        return -errno;
+    int r = open_database(dir, SQLITE_OPEN_READONLY, &s);
+    if (r < 0)
         return r;
-    }
-    *ret_store = &s->store;
-    return 0;
+    (void)sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
+    return give_database(s, store_sqlite_check_version(s->db), ret_store);
 }

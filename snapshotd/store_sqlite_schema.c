@@ -37,6 +37,17 @@ static const char *const migrations[] = {
     "  state BLOB NOT NULL,"
     "  created_at INTEGER NOT NULL);"
     "CREATE INDEX versions_of_room ON versions(room_id, id);",
+    /* The store numbers a room's updates itself, and keeps how far each lineage is stored. */
+    "ALTER TABLE rooms ADD COLUMN op_seq INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE rooms SET op_seq = MAX("
+    "  COALESCE((SELECT MAX(op_seq) FROM updates WHERE room_id = rooms.id), 0),"
+    "  COALESCE((SELECT op_seq FROM snapshots WHERE room_id = rooms.id), 0));"
+    "CREATE TABLE lineages("
+    "  room_id INTEGER NOT NULL REFERENCES rooms(id),"
+    "  lineage INTEGER NOT NULL,"
+    "  seq INTEGER NOT NULL,"
+    "  op_seq INTEGER NOT NULL,"
+    "  PRIMARY KEY(room_id, lineage)) WITHOUT ROWID;",
 };
 
 #define MIGRATION_COUNT ((int)(sizeof(migrations) / sizeof(migrations[0])))
@@ -122,4 +133,12 @@ int store_sqlite_migrate(sqlite3 *db)
     while (r == 0 && version < MIGRATION_COUNT)
         r = migrate_to(db, ++version);
     return r;
+}
+
+int store_sqlite_check_version(sqlite3 *db)
+{
+    int version = 0;
+    int r = read_version(db, &version);
+
+    return r == 0 && version != MIGRATION_COUNT ? -ENOTSUP : r;
 }

@@ -9,5 +9,9 @@ struct sqlite3;
  * newer release wrote it, or another error of store.h. */
 WARN_UNUSED int store_sqlite_migrate(struct sqlite3 *db);
 
+/* 0 if the database has the tables of this program, -ENOTSUP if it has others, or another error of
+ * store.h. */
+WARN_UNUSED int store_sqlite_check_version(struct sqlite3 *db);
+
 /* The error of store.h for a result code of SQLite. */
 int store_sqlite_error(int code);

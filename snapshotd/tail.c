@@ -2,9 +2,9 @@
 
 #include <errno.h>
 
-/* A room supersedes its segment rarely. More often than this in one call, and it is a room that
- * claims it of the file that has the name: the next call goes on. */
-#define REOPENS_MAX 4
+/* At files and at their ends in one call. A room supersedes its segment rarely; one that needs more
+ * claims it of the file that has the name, and the next call goes on. */
+#define LOOKS_MAX 8
 
 struct tail {
     const char *rooms_dir;
@@ -51,11 +51,13 @@ static int open_view(struct tail *t, struct segment_record *ret)
     checkpoint.seq = segment_view_header(t->view)->base_seq;
     if (checkpoint.seq <= t->seq)
         return 0;
-    if (checkpoint.seq > INT64_MAX)
-        return -EBADMSG;
-    r = segment_view_checkpoint(t->view, &checkpoint.payload);
-    if (r < 0)
+    r = checkpoint.seq > INT64_MAX ? -EBADMSG : 0;
+    if (r == 0)
+        r = segment_view_checkpoint(t->view, &checkpoint.payload);
+    if (r < 0) {
+        close_view(t); /* else what it holds would count as given */
         return r;
+    }
     t->seq = checkpoint.seq;
     *ret = checkpoint;
     return 1;
@@ -79,20 +81,27 @@ static int next_in_view(struct tail *t, struct segment_record *ret)
     return 1;
 }
 
+static bool is_superseded(const struct tail *t)
+{
+    return atomic_load(&segment_view_header(t->view)->flags) & SEGMENT_SUPERSEDED;
+}
+
 int tail_next(struct tail *t, struct segment_record *ret)
 {
-    for (int i = 0; i < REOPENS_MAX; i++) {
+    for (int i = 0; i < LOOKS_MAX; i++) {
         if (!t->view) {
             int r = open_view(t, ret);
             if (r != 0)
                 return r;
         }
-        /* Read before the records are: what was appended before the flag is then seen. */
-        uint32_t flags = atomic_load(&segment_view_header(t->view)->flags);
+        /* The room marks the file when it has published the last record in it: only a mark that was
+         * seen before the end was means that nothing more comes. */
+        bool was_superseded = is_superseded(t);
         int r = next_in_view(t, ret);
-        if (r != 0 || !(flags & SEGMENT_SUPERSEDED))
+        if (r != 0 || !is_superseded(t))
             return r;
-        close_view(t);
+        if (was_superseded)
+            close_view(t);
     }
     return 0;
 }

@@ -6,7 +6,8 @@
 #include "common/names.h"
 #include "snapshotd/control.h"
 #include "snapshotd/persist.h"
-#include "snapshotd/store_sqlite.h"
+#include "tests/snapshotd/store_helpers.h"
+#include "tests/snapshotd/store_under_test.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -29,10 +30,15 @@ struct faulty_store {
 static enum fault fault_left;
 static int appends;
 
-static void fault_load(struct store *store, struct store_key key,
+static void fault_load(struct store *store, struct store_key key, uint64_t lineage,
                        const struct store_load_handler *handler, void *ctx)
 {
-    store_load(((struct faulty_store *)store)->real, key, handler, ctx);
+    if (fault_left == FAULT_READ && handler->on_part) {
+        fault_left = FAULT_NONE;
+        handler->on_done(ctx, -ETIMEDOUT, NULL);
+        return;
+    }
+    store_load(((struct faulty_store *)store)->real, key, lineage, handler, ctx);
 }
 
 static void ignore(void *ctx, int error)
@@ -46,14 +52,15 @@ static void fault_append(struct store *store, const struct store_append *rooms, 
 {
     struct faulty_store *f = (struct faulty_store *)store;
 
-    if (++appends != 2 || fault_left == FAULT_NONE) {
+    if (++appends != 2 || fault_left == FAULT_NONE || fault_left == FAULT_READ) {
         store_append(f->real, rooms, count, done, ctx);
         return;
     }
-    if (fault_left == FAULT_AFTER)
+    int error = fault_left == FAULT_STALE ? -ESTALE : -EIO;
+    if (fault_left != FAULT_BEFORE)
         store_append(f->real, rooms, count, ignore, NULL);
     fault_left = FAULT_NONE;
-    done(ctx, -EIO);
+    done(ctx, error);
 }
 
 static void fault_fold(struct store *store, const struct store_fold *fold, store_done_fn done,
@@ -62,26 +69,34 @@ static void fault_fold(struct store *store, const struct store_fold *fold, store
     store_fold(((struct faulty_store *)store)->real, fold, done, ctx);
 }
 
+static const char *fault_detail(const struct store *store)
+{
+    (void)store;
+    return "";
+}
+
 static void fault_close(struct store *store)
 {
     store_close(((struct faulty_store *)store)->real);
     free(store);
 }
 
-static int open_faulty(void *ctx, struct store **ret_store)
+static int open_faulty(void *ctx, struct loop *loop, const struct store_owner *owner,
+                       struct store **ret_store)
 {
-    static const struct store_ops ops = {fault_load, fault_append, fault_fold, fault_close};
+    static const struct store_ops ops = {fault_load, fault_append, fault_fold, fault_detail,
+                                         fault_close};
     const struct config *config = ctx;
     struct store *real;
-    int r = store_sqlite_open(config->data, &real);
+    int r = store_under_test_open(config->data, loop, owner, &real);
 
-    if (r < 0)
+    if (r < 0 && r != -EINPROGRESS)
         return r;
     struct faulty_store *f = xcalloc(1, sizeof(*f));
     f->store.ops = &ops;
     f->real = real;
     *ret_store = &f->store;
-    return 0;
+    return r;
 }
 
 /* ---- the daemon ---- */
@@ -91,17 +106,24 @@ static void on_terminate(void *ctx)
     persist_finish(ctx);
 }
 
+static void on_open(void *ctx)
+{
+    if (write(*(int *)ctx, "", 1) != 1)
+        _exit(1);
+}
+
 static void run_daemon(struct config *config, int report)
 {
-    struct persist *persist;
+    struct store_source source = {.name = "under test", .open = open_faulty, .ctx = config};
     struct control *control;
     struct loop *loop = loop_new();
 
     log_init("snapshotd", LOG_LEVEL_ERROR);
-    if (config_make_run(config) < 0 || persist_new(loop, config, open_faulty, config, &persist) < 0)
+    if (config_make_run(config) < 0)
         _exit(1);
+    struct persist *persist = persist_new(loop, config, &source, on_open, &report);
     loop_on_terminate(loop, on_terminate, persist);
-    if (control_new(loop, config, persist, &control) < 0 || write(report, "", 1) != 1)
+    if (control_new(loop, config, persist, &control) < 0)
         _exit(1);
     int status = loop_run(loop);
     control_free(control);
@@ -219,7 +241,16 @@ struct buffer receive_frame(int fd)
 
 void room_send_open(int fd, bool has_segment, uint64_t last_seq)
 {
-    struct msg_store_open m = {.has_segment = has_segment, .last_seq = last_seq};
+    struct msg_store_open m = {
+        .has_segment = has_segment, .last_seq = last_seq, .lineage = LINEAGE};
+
+    send_frame(fd, proto_encode_store_open(&m));
+}
+
+void room_send_open_as(int fd, uint64_t lineage, uint64_t last_seq, uint64_t stored_seq)
+{
+    struct msg_store_open m = {
+        .has_segment = true, .last_seq = last_seq, .lineage = lineage, .stored_seq = stored_seq};
 
     send_frame(fd, proto_encode_store_open(&m));
 }
@@ -312,7 +343,9 @@ void segment_type(struct segment *s, struct crdt_doc *doc, uint64_t seq, const c
     struct crdt_buf update = {0};
 
     cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "body", 4, &body), 0);
-    cr_assert_eq(crdt_text_insert(doc, 7, "body", 4, body.len, text, strlen(text), &update), 0);
+    cr_assert_eq(
+        crdt_text_insert(doc, 7, crdt_root("body", 4), body.len, text, strlen(text), NULL, &update),
+        0);
     struct segment_record record = {
         .seq = seq, .kind = SEGMENT_UPDATE_V1, .payload = slice_of(update.data, update.len)};
     cr_assert_eq(segment_append(s, &record, 1), 0);

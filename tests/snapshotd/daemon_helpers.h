@@ -13,6 +13,8 @@ enum fault {
     FAULT_NONE,
     FAULT_BEFORE, /* the second transaction fails and nothing of it is stored */
     FAULT_AFTER,  /* it is stored, and still reported as failed */
+    FAULT_READ,   /* no transaction fails, but the first load of a room's parts takes too long */
+    FAULT_STALE,  /* it is stored unheard, and then refused as stored already */
 };
 
 struct daemon {
@@ -38,6 +40,8 @@ void send_frame(int fd, struct blob *frame);
 struct buffer receive_frame(int fd);
 
 void room_send_open(int fd, bool has_segment, uint64_t last_seq);
+/* The same with a segment of another lineage, and what its room was told is stored. */
+void room_send_open_as(int fd, uint64_t lineage, uint64_t last_seq, uint64_t stored_seq);
 void room_send_dirty(int fd, uint64_t last_seq);
 /* Receives updates, merged into `doc` (NULL: there must be none), until STORE_LOADED; returns its
  * number. `ret_parts` may be NULL. */

@@ -3,6 +3,8 @@
 #include "tests/snapshotd/store_under_test.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <event2/event.h>
 #include <ftw.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -28,11 +30,47 @@ void remove_test_dir(const char *path)
     (void)nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
+static struct loop *own_loop(void)
+{
+    static struct loop *loop;
+    static pid_t owner;
+
+    if (owner != getpid()) /* a forked child must not share its parent's */
+        loop = loop_new();
+    owner = getpid();
+    return loop;
+}
+
+void store_turn(void)
+{
+    cr_assert_geq(event_base_loop(loop_base(own_loop()), EVLOOP_ONCE), 0);
+}
+
+#define OPENING 1
+
+static void on_open(void *ctx, int error)
+{
+    *(int *)ctx = error;
+}
+
+static void on_lost(void *ctx, int error)
+{
+    (void)ctx;
+    cr_assert_fail("the store is lost: %s", store_strerror(error));
+}
+
 struct store *open_store(const char *dir)
 {
+    static int error;
+    static const struct store_owner owner = {on_open, on_lost, &error};
     struct store *store = NULL;
+    int r = store_under_test_open(dir, own_loop(), &owner, &store);
 
-    cr_assert_eq(store_under_test_open(dir, &store), 0);
+    cr_assert(r == 0 || r == -EINPROGRESS);
+    error = r == 0 ? 0 : OPENING;
+    while (error == OPENING)
+        store_turn();
+    cr_assert_eq(error, 0, "%s: %s", store_strerror(error), store_detail(store));
     return store;
 }
 
@@ -56,22 +94,27 @@ static void on_loaded(void *ctx, int error, const struct store_stat *stat)
         l->stat = *stat;
 }
 
-struct loaded load_room(struct store *store, struct store_key key)
+struct loaded load_room_as(struct store *store, struct store_key key, uint64_t lineage)
 {
     static const struct store_load_handler handler = {.on_part = on_part, .on_done = on_loaded};
     static const struct store_load_handler figures = {.on_done = on_loaded};
     struct loaded l = {0};
     struct loaded f = {0};
 
-    store_load(store, key, &handler, &l);
-    store_load(store, key, &figures, &f);
+    store_load(store, key, lineage, &handler, &l);
+    store_load(store, key, lineage, &figures, &f);
     while (l.calls == 0 || f.calls == 0)
-        store_under_test_turn(store);
+        store_turn();
     cr_assert_eq(l.calls, 1);
     if (l.error == 0 && f.error == 0)
         cr_assert_eq(memcmp(&l.stat, &f.stat, sizeof(l.stat)), 0);
     buffer_append(&l.parts, "", 1);
     return l;
+}
+
+struct loaded load_room(struct store *store, struct store_key key)
+{
+    return load_room_as(store, key, LINEAGE);
 }
 
 void assert_loaded(struct store *store, struct store_key key, uint64_t op_seq, const char *parts)
@@ -97,10 +140,10 @@ static void on_done(void *ctx, int error)
     r->error = error;
 }
 
-static int wait_for(struct store *store, struct result *r)
+static int wait_for(struct result *r)
 {
     while (r->calls == 0)
-        store_under_test_turn(store);
+        store_turn();
     cr_assert_eq(r->calls, 1);
     return r->error;
 }
@@ -110,15 +153,21 @@ int append_many(struct store *store, const struct store_append *rooms, size_t co
     struct result r = {0};
 
     store_append(store, rooms, count, on_done, &r);
-    return wait_for(store, &r);
+    return wait_for(&r);
 }
 
-int append_text(struct store *store, struct store_key key, uint64_t op_seq, const char *text)
+int append_text_as(struct store *store, struct store_key key, uint64_t lineage, uint64_t seq,
+                   const char *text)
 {
-    struct store_update update = {.op_seq = op_seq, .payload = slice_str(text)};
-    struct store_append room = {.key = key, .updates = &update, .count = 1};
+    struct store_update update = {.seq = seq, .payload = slice_str(text)};
+    struct store_append room = {.key = key, .lineage = lineage, .updates = &update, .count = 1};
 
     return append_many(store, &room, 1);
+}
+
+int append_text(struct store *store, struct store_key key, uint64_t seq, const char *text)
+{
+    return append_text_as(store, key, LINEAGE, seq, text);
 }
 
 int fold_room(struct store *store, struct store_key key, struct store_stat read, const char *state)
@@ -127,5 +176,5 @@ int fold_room(struct store *store, struct store_key key, struct store_stat read,
     struct result r = {0};
 
     store_fold(store, &fold, on_done, &r);
-    return wait_for(store, &r);
+    return wait_for(&r);
 }

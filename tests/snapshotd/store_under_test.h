@@ -1,9 +1,9 @@
-/* The store that test_store.c is linked with: one file for each implementation. */
+/* The store that a test is linked with: one file for each implementation. */
 #pragma once
 
+#include "common/loop.h"
 #include "snapshotd/store.h"
 
-/* Opens the store that belongs to `dir`, a directory of this test. */
-WARN_UNUSED int store_under_test_open(const char *dir, struct store **ret_store);
-/* Waits for what may complete an operation. */
-void store_under_test_turn(struct store *store);
+/* Opens the store that belongs to `dir`, a directory of this test, as a store_source opens it. */
+WARN_UNUSED int store_under_test_open(const char *dir, struct loop *loop,
+                                      const struct store_owner *owner, struct store **ret_store);

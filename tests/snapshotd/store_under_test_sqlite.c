@@ -2,12 +2,10 @@
 
 #include "snapshotd/store_sqlite.h"
 
-int store_under_test_open(const char *dir, struct store **ret_store)
+int store_under_test_open(const char *dir, struct loop *loop, const struct store_owner *owner,
+                          struct store **ret_store)
 {
+    (void)loop;
+    (void)owner;
     return store_sqlite_open(dir, ret_store);
-}
-
-void store_under_test_turn(struct store *store)
-{
-    (void)store; /* every operation is complete when it returns */
 }

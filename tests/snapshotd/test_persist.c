@@ -143,7 +143,7 @@ Test(persist, a_checkpoint_beyond_the_store_is_stored_first)
     struct crdt_buf checkpoint = {0};
 
     daemon_start(&d, FAULT_NONE, NEVER_FOLD);
-    cr_assert_eq(crdt_text_insert(doc, 7, "body", 4, 0, "abc", 3, &checkpoint), 0);
+    cr_assert_eq(crdt_text_insert(doc, 7, crdt_root("body", 4), 0, "abc", 3, NULL, &checkpoint), 0);
     struct segment *s = segment_of(&d, "r", 3, slice_of(checkpoint.data, checkpoint.len));
     segment_type(s, doc, 4, "d");
     int fd = daemon_follow(&d, "r");
@@ -151,7 +151,7 @@ Test(persist, a_checkpoint_beyond_the_store_is_stored_first)
     cr_assert_eq(room_receive_loaded(fd, NULL, NULL), 0);
     room_expect_stored(fd, 4);
     (void)close(fd);
-    fd = assert_loads("r", 4, "abcd", NULL);
+    fd = assert_loads("r", 2, "abcd", NULL); /* two updates, by the store's count */
     (void)close(fd);
     segment_free(s);
     crdt_buf_done(&checkpoint);
@@ -173,6 +173,97 @@ Test(persist, a_store_ahead_of_the_segment_is_sent_to_the_room)
     crdt_doc_free(loaded);
     (void)close(fd);
     segment_free(s);
+    stop_in_order();
+}
+
+#define OTHER (LINEAGE + 1)
+
+/* A room that was loaded, of which nothing was edited, outlives snapshotd. */
+Test(persist, a_segment_made_of_what_is_stored_is_not_stored_again)
+{
+    struct segment *s;
+    struct crdt_buf state = {0};
+
+    daemon_start(&d, FAULT_NONE, NEVER_FOLD);
+    (void)close(typed_room("r", &s)); /* as OTHER loads it, it is at 2 */
+    segment_free(s);
+    (void)daemon_stop(&d, SIGTERM);
+    cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, &state), 0);
+    s = segment_of(&d, "r", 2, slice_of(state.data, state.len));
+    daemon_start(&d, FAULT_NONE, NEVER_FOLD);
+    int fd = daemon_follow(&d, "r");
+    room_send_open_as(fd, OTHER, 2, 2);
+    cr_assert_eq(room_receive_loaded(fd, NULL, NULL), 2);
+    segment_type(s, doc, 3, "c");
+    room_send_dirty(fd, 3);
+    room_expect_stored(fd, 3);
+    (void)close(fd);
+    fd = assert_loads("r", 3, "abc", NULL);
+    (void)close(fd);
+    segment_free(s);
+    crdt_buf_done(&state);
+    stop_in_order();
+}
+
+/* The same when the store is another: whatever the room was told, everything is stored. */
+Test(persist, a_segment_whose_store_is_gone_is_stored_as_a_whole)
+{
+    struct crdt_buf state = {0};
+
+    daemon_start(&d, FAULT_NONE, NEVER_FOLD);
+    cr_assert_eq(crdt_text_insert(doc, 7, crdt_root("body", 4), 0, "ab", 2, NULL, &state), 0);
+    struct segment *s = segment_of(&d, "r", 2, slice_of(state.data, state.len));
+    segment_type(s, doc, 3, "c");
+    int fd = daemon_follow(&d, "r");
+    room_send_open_as(fd, OTHER, 3, 3);
+    cr_assert_eq(room_receive_loaded(fd, NULL, NULL), 0);
+    room_expect_stored(fd, 3);
+    (void)close(fd);
+    fd = assert_loads("r", 2, "abc", NULL); /* by the store's count */
+    (void)close(fd);
+    segment_free(s);
+    crdt_buf_done(&state);
+    stop_in_order();
+}
+
+Test(persist, what_another_host_has_stored_since_is_sent_to_a_room_that_comes_back)
+{
+    struct segment *s;
+    struct crdt_doc *all = crdt_doc_new(NULL);
+    struct crdt_buf theirs = {0};
+
+    daemon_start(&d, FAULT_NONE, NEVER_FOLD);
+    int fd = typed_room("r", &s);
+    cr_assert_eq(crdt_text_insert(all, 9, crdt_root("body", 4), 0, "X", 1, NULL, &theirs), 0);
+    struct store *other = open_store(d.data);
+    struct store_update update = {1, slice_of(theirs.data, theirs.len)};
+    struct store_append append = {key_of("t", "r"), OTHER, &update, 1};
+    cr_assert_eq(append_many(other, &append, 1), 0);
+    store_close(other);
+    /* Numbers of two hosts do not meet. */
+    segment_type(s, doc, 3, "c");
+    room_send_dirty(fd, 3);
+    room_expect_stored(fd, 3);
+    (void)close(fd);
+    fd = daemon_follow(&d, "r");
+    room_send_open(fd, true, 3);
+    cr_assert_eq(room_receive_loaded(fd, NULL, NULL), 3); /* the last is its own: nothing is new */
+    other = open_store(d.data);
+    update.seq = 2;
+    cr_assert_eq(append_many(other, &append, 1), 0);
+    store_close(other);
+    (void)close(fd);
+    fd = daemon_follow(&d, "r");
+    room_send_open(fd, true, 3);
+    cr_assert_eq(room_receive_loaded(fd, all, NULL), 3);
+    struct crdt_buf body = {0};
+    cr_assert_eq(crdt_doc_read(all, CRDT_KIND_TEXT, "body", 4, &body), 0);
+    cr_assert_eq(body.len, 4); /* "abc" and "X" */
+    (void)close(fd);
+    segment_free(s);
+    crdt_buf_done(&body);
+    crdt_buf_done(&theirs);
+    crdt_doc_free(all);
     stop_in_order();
 }
 
@@ -263,6 +354,11 @@ Test(persist, a_transaction_that_was_stored_after_all_is_not_made_twice)
     survive(FAULT_AFTER);
 }
 
+Test(persist, a_transaction_that_is_there_already_is_asked_for_and_not_made_twice)
+{
+    survive(FAULT_STALE);
+}
+
 Test(persist, many_updates_are_folded_while_the_room_is_open)
 {
     struct segment *s;
@@ -289,6 +385,24 @@ Test(persist, many_updates_are_folded_while_the_room_is_open)
     segment_free(s);
     daemon_start(&d, FAULT_NONE, NEVER_FOLD);
     (void)close(assert_loads("r", 100, text, NULL));
+    stop_in_order();
+}
+
+Test(persist, a_fold_that_could_not_read_is_made_later)
+{
+    struct segment *s;
+
+    daemon_start(&d, FAULT_READ, 2);
+    int fd = typed_room("r", &s);
+    segment_type(s, doc, 3, "c");
+    room_send_dirty(fd, 3);
+    room_expect_stored(fd, 3);
+    (void)close(fd);
+    segment_free(s);
+    stop_in_order();
+    cr_assert_eq(stored("r").snapshot_op_seq, 3);
+    daemon_start(&d, FAULT_NONE, NEVER_FOLD);
+    (void)close(assert_loads("r", 3, "abc", NULL));
     stop_in_order();
 }
 

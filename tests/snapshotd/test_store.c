@@ -1,6 +1,5 @@
 /* The contract of snapshotd/store.h, for the store that this is linked with. */
 #include "tests/snapshotd/store_helpers.h"
-#include "tests/snapshotd/store_under_test.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -51,8 +50,10 @@ Test(store, updates_come_back_in_order)
     cr_assert_eq(append_text(s, key, 2, "b"), 0);
     cr_assert_eq(append_text(s, key, 9, "c"), 0); /* numbers may be left out */
     cr_assert_eq(append_text(s, key, 10, ""), 0);
-    assert_loaded(s, key, 10, "U1:a U2:b U9:c U10: ");
+    assert_loaded(s, key, 4, "U1:a U2:b U3:c U4: "); /* the store leaves none out */
     struct store_stat stat = stat_of(s, key);
+    cr_assert_eq(stat.lineage_seq, 10);
+    cr_assert_eq(stat.lineage_op_seq, 4);
     cr_assert_eq(stat.updates, 4);
     cr_assert_eq(stat.snapshot_op_seq, 0);
     cr_assert_gt(stat.oldest_ms, UINT64_C(1500000000000));
@@ -65,17 +66,18 @@ Test(store, many_rooms_in_one_transaction)
     struct store_update a[] = {{1, slice_str("a1")}, {2, slice_str("a2")}};
     struct store_update b[] = {{7, slice_str("b7")}};
     struct store_append rooms[] = {
-        {key_of("t", "a"), a, 2},
-        {key_of("t", "b"), b, 1},
+        {key_of("t", "b"), LINEAGE, b, 1},
+        {key_of("t", "a"), LINEAGE, a, 2},
     };
 
     cr_assert_eq(append_many(s, rooms, 2), 0);
     assert_loaded(s, key_of("t", "a"), 2, "U1:a1 U2:a2 ");
-    assert_loaded(s, key_of("t", "b"), 7, "U7:b7 ");
+    assert_loaded(s, key_of("t", "b"), 1, "U1:b7 ");
+    cr_assert_eq(stat_of(s, key_of("t", "b")).lineage_seq, 7);
     store_close(s);
 }
 
-Test(store, op_seq_never_goes_down_and_a_refused_transaction_leaves_nothing)
+Test(store, nothing_is_appended_twice_and_a_refused_transaction_leaves_nothing)
 {
     struct store *s = open_store(dir);
     struct store_update good[] = {{6, slice_str("x")}};
@@ -88,13 +90,68 @@ Test(store, op_seq_never_goes_down_and_a_refused_transaction_leaves_nothing)
     cr_assert_eq(append_text(s, key_of("t", "r"), 5, "a"), 0);
     for (size_t i = 0; i < 3; i++) {
         struct store_append rooms[] = {
-            {key_of("t", "other"), good, 1},
-            {key_of("t", "r"), bad[i], bad_len[i]},
+            {key_of("t", "other"), LINEAGE, good, 1},
+            {key_of("t", "r"), LINEAGE, bad[i], bad_len[i]},
         };
         cr_assert_eq(append_many(s, rooms, 2), -ESTALE);
     }
-    assert_loaded(s, key_of("t", "r"), 5, "U5:a ");
+    assert_loaded(s, key_of("t", "r"), 1, "U1:a ");
     assert_loaded(s, key_of("t", "other"), 0, "");
+    /* The store is as good as before. */
+    cr_assert_eq(append_text(s, key_of("t", "r"), 6, "b"), 0);
+    assert_loaded(s, key_of("t", "r"), 2, "U1:a U2:b ");
+    store_close(s);
+}
+
+Test(store, each_lineage_has_numbers_of_its_own)
+{
+    const uint64_t other = UINT64_MAX; /* lineages are any 64 bits */
+    struct store *s = open_store(dir);
+    struct store_key key = key_of("t", "r");
+
+    cr_assert_eq(append_text(s, key, 100, "a"), 0);
+    cr_assert_eq(append_text_as(s, key, other, 1, "b"), 0);
+    cr_assert_eq(append_text(s, key, 101, "c"), 0);
+    cr_assert_eq(append_text_as(s, key, other, 1, "b"), -ESTALE);
+    assert_loaded(s, key, 3, "U1:a U2:b U3:c ");
+    struct loaded l = load_room_as(s, key, other);
+    cr_assert_eq(l.stat.lineage_seq, 1);
+    cr_assert_eq(l.stat.lineage_op_seq, 2);
+    buffer_done(&l.parts);
+    l = load_room_as(s, key, 12345);
+    cr_assert_eq(l.stat.lineage_seq, 0);
+    cr_assert_eq(l.stat.op_seq, 3);
+    buffer_done(&l.parts);
+    cr_assert_eq(stat_of(s, key).lineage_seq, 101);
+    cr_assert_eq(stat_of(s, key).lineage_op_seq, 3);
+    store_close(s);
+}
+
+static uint64_t stored_of(struct store *s, struct store_key key, uint64_t lineage)
+{
+    struct loaded l = load_room_as(s, key, lineage);
+
+    cr_assert_eq(l.error, 0);
+    buffer_done(&l.parts);
+    return l.stat.lineage_seq;
+}
+
+Test(store, lineages_that_are_long_silent_are_forgotten)
+{
+    struct store *s = open_store(dir);
+    struct store_key key = key_of("t", "r");
+
+    for (uint64_t lineage = 1; lineage <= STORE_LINEAGES_MAX; lineage++)
+        cr_assert_eq(append_text_as(s, key, lineage, 10 + lineage, "x"), 0);
+    cr_assert_eq(append_text_as(s, key, 1, 50, "x"), 0);
+    cr_assert_eq(stored_of(s, key, 2), 12);
+    cr_assert_eq(append_text_as(s, key, 100, 1, "x"), 0);
+    cr_assert_eq(stored_of(s, key, 1), 50);
+    cr_assert_eq(stored_of(s, key, 2), 0);
+    cr_assert_eq(stored_of(s, key, 3), 13);
+    cr_assert_eq(stored_of(s, key, 100), 1);
+    cr_assert_eq(append_text_as(s, key, 2, 12, "again"), 0);
+    cr_assert_eq(stat_of(s, key).op_seq, STORE_LINEAGES_MAX + 3);
     store_close(s);
 }
 
@@ -153,6 +210,12 @@ Test(store, a_fold_of_what_is_no_longer_so_changes_nothing)
     cr_assert_eq(fold_room(s, key, first, "X"), -ESTALE); /* an older state never wins */
     cr_assert_eq(fold_room(s, key_of("t", "none"), second, "X"), -ESTALE);
     assert_loaded(s, key, 2, "S2:AB ");
+    /* Also where there was nothing but the snapshot. */
+    struct store_stat folded = stat_of(s, key);
+    cr_assert_eq(append_text(s, key, 3, "c"), 0);
+    cr_assert_eq(fold_room(s, key, stat_of(s, key), "ABC"), 0);
+    cr_assert_eq(fold_room(s, key, folded, "X"), -ESTALE);
+    assert_loaded(s, key, 3, "S3:ABC ");
     store_close(s);
 }
 
@@ -169,6 +232,148 @@ Test(store, everything_is_there_after_reopening)
     assert_loaded(s, key, 2, "S1:A U2:b ");
     cr_assert_eq(append_text(s, key, 2, "x"), -ESTALE);
     store_close(s);
+}
+
+/* ---- several at once ---- */
+
+struct ending {
+    int calls;
+    int error;
+};
+
+static void on_ending(void *ctx, int error)
+{
+    struct ending *e = ctx;
+
+    e->calls++;
+    e->error = error;
+}
+
+static void wait_for_all(const struct ending *endings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        while (endings[i].calls == 0)
+            store_turn();
+        cr_assert_eq(endings[i].calls, 1);
+    }
+}
+
+Test(store, operations_take_effect_in_the_order_of_the_calls)
+{
+    struct store *s = open_store(dir);
+    struct store_key key = key_of("t", "r");
+    struct store_update updates[] = {{1, slice_str("a")}, {2, slice_str("b")}};
+    struct store_append first = {key, LINEAGE, updates, 1};
+    struct store_append stale = {key, LINEAGE, updates, 2};
+    struct store_append second = {key, LINEAGE, updates + 1, 1};
+    struct ending endings[3] = {0};
+
+    store_append(s, &first, 1, on_ending, &endings[0]);
+    store_append(s, &stale, 1, on_ending, &endings[1]);
+    store_append(s, &second, 1, on_ending, &endings[2]);
+    assert_loaded(s, key, 2, "U1:a U2:b ");
+    wait_for_all(endings, 3);
+    cr_assert_eq(endings[0].error, 0);
+    cr_assert_eq(endings[1].error, -ESTALE);
+    cr_assert_eq(endings[2].error, 0);
+    store_close(s);
+}
+
+static void on_part_ignored(void *ctx, const struct store_part *part)
+{
+    (void)ctx;
+    (void)part;
+}
+
+static void on_load_ending(void *ctx, int error, const struct store_stat *stat)
+{
+    cr_assert_eq(stat == NULL, error < 0);
+    on_ending(ctx, error);
+}
+
+Test(store, what_is_under_way_ends_when_it_is_closed)
+{
+    static const struct store_load_handler handler = {.on_part = on_part_ignored,
+                                                      .on_done = on_load_ending};
+    struct store *s = open_store(dir);
+    struct store_key key = key_of("t", "r");
+    struct store_update update = {1, slice_str("a")};
+    struct store_append room = {key, LINEAGE, &update, 1};
+    struct store_fold fold = {.key = key, .state = slice_str("x")};
+    struct ending endings[3] = {0};
+
+    store_load(s, key, LINEAGE, &handler, &endings[0]);
+    store_append(s, &room, 1, on_ending, &endings[1]);
+    store_fold(s, &fold, on_ending, &endings[2]);
+    store_close(s);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(endings[i].calls, 1);
+    s = open_store(dir); /* whatever became of it, it is whole */
+    struct store_stat stat = stat_of(s, key);
+    cr_assert_eq(stat.op_seq, stat.lineage_seq);
+    cr_assert(endings[1].error == -ECANCELED || stat.op_seq == 1);
+    store_close(s);
+}
+
+#define ROUNDS 40
+
+/* Two hosts write the same rooms at the same time, and fold them: every update is there. */
+Test(store, two_stores_append_to_the_same_rooms)
+{
+    struct store *stores[2] = {open_store(dir), open_store(dir)};
+    struct store_key keys[2] = {key_of("t", "one"), key_of("t", "two")};
+
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        struct store_update update = {round, slice_str("x")};
+        /* Each names the rooms in another order. */
+        struct store_append rooms[2][2] = {
+            {{keys[0], 1, &update, 1}, {keys[1], 1, &update, 1}},
+            {{keys[1], 2, &update, 1}, {keys[0], 2, &update, 1}},
+        };
+        struct ending endings[2] = {0};
+        for (int i = 0; i < 2; i++)
+            store_append(stores[i], rooms[i], 2, on_ending, &endings[i]);
+        wait_for_all(endings, 2);
+        cr_assert_eq(endings[0].error, 0);
+        cr_assert_eq(endings[1].error, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct store_stat stat = stat_of(stores[i], keys[i]);
+        cr_assert_eq(stat.op_seq, 2 * ROUNDS);
+        cr_assert_eq(stat.updates, 2 * ROUNDS);
+        cr_assert_eq(stored_of(stores[i], keys[i], 1), ROUNDS);
+        cr_assert_eq(stored_of(stores[i], keys[i], 2), ROUNDS);
+    }
+    store_close(stores[0]);
+    store_close(stores[1]);
+}
+
+Test(store, of_two_folds_of_the_same_one_is_made)
+{
+    struct store *stores[2] = {open_store(dir), open_store(dir)};
+    struct store_key key = key_of("t", "r");
+
+    for (uint64_t round = 1; round <= ROUNDS; round++) {
+        cr_assert_eq(append_text(stores[round % 2], key, round, "x"), 0);
+        struct store_stat read = stat_of(stores[0], key);
+        struct store_update update = {round, slice_str("y")};
+        struct store_append room = {key, 1, &update, 1};
+        struct store_fold folds[2] = {{key, read, slice_str("A")}, {key, read, slice_str("B")}};
+        struct ending endings[3] = {0};
+        store_fold(stores[0], &folds[0], on_ending, &endings[0]);
+        store_append(stores[0], &room, 1, on_ending, &endings[1]);
+        store_fold(stores[1], &folds[1], on_ending, &endings[2]);
+        wait_for_all(endings, 3);
+        cr_assert_eq(endings[1].error, 0);
+        cr_assert(endings[0].error == 0 || endings[0].error == -ESTALE);
+        cr_assert_eq(endings[2].error, endings[0].error == 0 ? -ESTALE : 0);
+        struct store_stat stat = stat_of(stores[1], key);
+        cr_assert_eq(stat.snapshot_op_seq, read.op_seq);
+        cr_assert_eq(stat.op_seq, 2 * round);
+        cr_assert_eq(stat.updates, 1);
+    }
+    store_close(stores[0]);
+    store_close(stores[1]);
 }
 
 /* Appends until it is killed, and says so after each transaction. */
@@ -247,8 +452,8 @@ Test(store, names_are_bytes_and_not_sql_nor_paths)
     for (size_t i = 0; i < count; i++)
         cr_assert_eq(append_text(s, key_of("t", names[i]), i + 1, names[i]), 0);
     for (size_t i = 0; i < count; i++) {
-        char *want CLEANUP_FREE = xasprintf("U%zu:%s ", i + 1, names[i]);
-        assert_loaded(s, key_of("t", names[i]), i + 1, want);
+        char *want CLEANUP_FREE = xasprintf("U1:%s ", names[i]);
+        assert_loaded(s, key_of("t", names[i]), 1, want);
     }
     store_close(s);
 }
@@ -292,14 +497,14 @@ Test(store, large_payloads)
     for (size_t i = 0; i < len; i++)
         data[i] = (uint8_t)(i % 251);
     struct store_update update = {1, slice_of(data, len)};
-    struct store_append room = {key_of("t", "r"), &update, 1};
+    struct store_append room = {key_of("t", "r"), LINEAGE, &update, 1};
     struct store *s = open_store(dir);
     size_t bytes = 0;
 
     cr_assert_eq(append_many(s, &room, 1), 0);
-    store_load(s, room.key, &handler, &bytes);
+    store_load(s, room.key, LINEAGE, &handler, &bytes);
     while (bytes <= len)
-        store_under_test_turn(s);
+        store_turn();
     cr_assert_eq(bytes, len + 1);
     store_close(s);
     free(data);

@@ -82,6 +82,72 @@ Test(store_sqlite, a_newer_schema_is_refused)
     cr_assert_eq(store_sqlite_open(dir, &s), -ENOTSUP);
 }
 
+/* As release 0.1.0 made it, with a folded room, one that is not, and both. */
+static const char release_0_1_0[] =
+    "CREATE TABLE schema_version(version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL);"
+    "CREATE TABLE rooms(id INTEGER PRIMARY KEY, tenant TEXT NOT NULL, name TEXT NOT NULL,"
+    "  UNIQUE(tenant, name));"
+    "CREATE TABLE updates(room_id INTEGER NOT NULL REFERENCES rooms(id), op_seq INTEGER NOT NULL,"
+    "  payload BLOB NOT NULL, created_at INTEGER NOT NULL,"
+    "  PRIMARY KEY(room_id, op_seq)) WITHOUT ROWID;"
+    "CREATE TABLE snapshots(room_id INTEGER PRIMARY KEY REFERENCES rooms(id),"
+    "  state BLOB NOT NULL, op_seq INTEGER NOT NULL, updated_at INTEGER NOT NULL);"
+    "CREATE TABLE versions(id INTEGER PRIMARY KEY, room_id INTEGER NOT NULL REFERENCES rooms(id),"
+    "  op_seq INTEGER NOT NULL, label TEXT NOT NULL, author TEXT NOT NULL, state BLOB NOT NULL,"
+    "  created_at INTEGER NOT NULL);"
+    "CREATE INDEX versions_of_room ON versions(room_id, id);"
+    "INSERT INTO schema_version VALUES(1, 0);"
+    "INSERT INTO rooms VALUES(1, 't', 'folded'), (2, 't', 'not folded'), (3, 't', 'both');"
+    "INSERT INTO snapshots VALUES(1, x'41', 9, 0), (3, x'42', 5, 0);"
+    "INSERT INTO updates VALUES(2, 3, x'61', 1600000000000), (2, 7, x'62', 1600000000000),"
+    "  (3, 8, x'63', 1600000000000);";
+
+Test(store_sqlite, a_database_of_an_older_release_is_brought_up_to_date)
+{
+    execute(release_0_1_0);
+    struct store *s = open_store(dir);
+
+    assert_loaded(s, key_of("t", "folded"), 9, "S9:A ");
+    assert_loaded(s, key_of("t", "not folded"), 7, "U3:a U7:b ");
+    assert_loaded(s, key_of("t", "both"), 8, "S5:B U8:c ");
+    cr_assert_eq(append_text(s, key_of("t", "not folded"), 1, "c"), 0);
+    assert_loaded(s, key_of("t", "not folded"), 8, "U3:a U7:b U8:c ");
+    struct loaded l = load_room(s, key_of("t", "both"));
+    cr_assert_eq(fold_room(s, key_of("t", "both"), l.stat, "BC"), 0);
+    assert_loaded(s, key_of("t", "both"), 8, "S8:BC ");
+    buffer_done(&l.parts);
+    store_close(s);
+    s = open_store(dir); /* and again */
+    assert_loaded(s, key_of("t", "both"), 8, "S8:BC ");
+    store_close(s);
+}
+
+/* Rows that this program cannot have written. */
+Test(store_sqlite, rows_of_others_are_an_error_and_no_update)
+{
+    static const char *const hostile[] = {
+        "UPDATE updates SET payload = 'text' WHERE op_seq = 1",
+        "UPDATE updates SET payload = 5 WHERE op_seq = 1",
+        "INSERT INTO snapshots VALUES(1, 1.5, 0, 0)",
+        "UPDATE updates SET payload = zeroblob(201326593) WHERE op_seq = 2",
+    };
+
+    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+        struct store *s = open_store(dir);
+        cr_assert_eq(append_text(s, key_of("t", "r"), 1, "a"), 0);
+        cr_assert_eq(append_text(s, key_of("t", "r"), 2, "b"), 0);
+        store_close(s);
+        execute(hostile[i]);
+        s = open_store(dir);
+        struct loaded l = load_room(s, key_of("t", "r"));
+        cr_assert_eq(l.error, -EBADMSG, "%s", hostile[i]);
+        buffer_done(&l.parts);
+        store_close(s);
+        remove_test_dir(dir);
+        make_test_dir(dir, sizeof(dir));
+    }
+}
+
 /* Whatever pages are damaged: a load gives all that was stored, or an error. */
 Test(store_sqlite, a_damaged_database_is_an_error_and_never_an_empty_room)
 {
