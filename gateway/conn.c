@@ -3,6 +3,7 @@
 #include "common/buffer.h"
 #include "common/log.h"
 #include "common/txq.h"
+#include "gateway/answer.h"
 #include "gateway/ws.h"
 
 #include <assert.h>
@@ -31,7 +32,8 @@ struct conn {
     enum conn_state state;
     int fd;
     bool is_paused;       /* by the owner of the WebSocket, or for answers that wait */
-    bool is_dirty;        /* on the list of those to flush */
+    bool is_dirty;        /* on the list of those to flush, */
+    bool is_bulk;         /* which is `bulk` */
     bool is_blocked;      /* the socket takes no more for now: EPOLLOUT is armed */
     bool is_half_closed;  /* all is written and our side of the socket shut */
     bool is_at_end;       /* the peer's side is shut */
@@ -56,7 +58,7 @@ struct conn {
 
     struct txq out;
     size_t out_bytes;   /* of `out`, as counted in conns->out_bytes */
-    size_t large_bytes; /* of `out`, beside its bound; counted in conns->large_bytes */
+    size_t large_bytes; /* of `out`, beside its bound and not counted */
     struct blob *pong;  /* the latest that waits until the socket takes bytes again */
 };
 
@@ -71,10 +73,11 @@ struct conns {
     struct event *on_tick;
     struct conn_list list;
     struct conn_queue dirty;
+    struct conn_queue bulk; /* the same with more than CONN_FLUSH_MAX */
+    struct event *on_more;  /* makes another turn for what is left */
     size_t count;
     size_t partial_bytes;
     size_t out_bytes;
-    size_t large_bytes;
     struct blob *ping;
     uint8_t buffer[READ_BUFFER];
 };
@@ -106,24 +109,43 @@ static void set_partial(struct conn *c, size_t bytes)
     c->partial = bytes;
 }
 
-static void set_out(struct conn *c, size_t bytes)
+/* Counts what waits, but for a large answer. */
+static void count_out(struct conn *c)
 {
+    size_t bytes = c->out.bytes > c->large_bytes ? c->out.bytes - c->large_bytes : 0;
+
     c->conns->out_bytes += bytes - c->out_bytes;
     c->out_bytes = bytes;
 }
 
-static void set_large(struct conn *c, size_t bytes)
+/* ---- lists of those with something to write ---- */
+
+static void unlist(struct conn *c)
 {
-    c->conns->large_bytes += bytes - c->large_bytes;
-    c->large_bytes = bytes;
+    if (c->is_dirty)
+        STAILQ_REMOVE(c->is_bulk ? &c->conns->bulk : &c->conns->dirty, c, conn, dirty_entry);
+    c->is_dirty = false;
 }
+
+static void mark_dirty(struct conn *c)
+{
+    if (c->is_dirty)
+        return;
+    c->is_dirty = true;
+    c->is_bulk = c->out.bytes > CONN_FLUSH_MAX;
+    if (c->is_bulk)
+        STAILQ_INSERT_TAIL(&c->conns->bulk, c, dirty_entry);
+    else
+        STAILQ_INSERT_TAIL(&c->conns->dirty, c, dirty_entry);
+}
+
+/* ---- states, entered ---- */
 
 static void release(void *ctx)
 {
     struct conn *c = ctx;
 
-    if (c->is_dirty)
-        STAILQ_REMOVE(&c->conns->dirty, c, conn, dirty_entry);
+    unlist(c);
     ws_parser_done(&c->ws);
     txq_done(&c->out);
     blob_unref(c->pong);
@@ -137,8 +159,7 @@ static void bury(struct conn *c)
     (void)event_del(&c->on_write);
     (void)close(c->fd);
     LIST_REMOVE(c, entry);
-    set_out(c, 0);
-    set_large(c, 0);
+    c->conns->out_bytes -= c->out_bytes;
     c->conns->count--;
     loop_reap(c->conns->loop, release, c);
 }
@@ -178,18 +199,10 @@ static void set_state(struct conn *c, enum conn_state state)
 
 /* ---- output ---- */
 
-static void mark_dirty(struct conn *c)
-{
-    if (c->is_dirty)
-        return;
-    c->is_dirty = true;
-    STAILQ_INSERT_TAIL(&c->conns->dirty, c, dirty_entry);
-}
-
 static void push(struct conn *c, struct blob *b)
 {
     txq_push(&c->out, b);
-    set_out(c, c->out.bytes);
+    count_out(c);
     if (!c->is_blocked)
         mark_dirty(c);
 }
@@ -227,34 +240,52 @@ static void half_close(struct conn *c)
     }
 }
 
-static void flush(struct conn *c)
+static void wait_until_writable(struct conn *c)
 {
-    if (c->state == CONN_DEAD)
-        return;
-    size_t before = c->out.bytes;
-    int r = txq_flush(&c->out, c->fd);
-    set_out(c, c->out.bytes);
-    if (r < 0) {
-        set_state(c, CONN_DEAD);
-        return;
-    }
-    if (c->out.bytes < before)
-        note_progress(c);
-    if (r == 0) {
-        c->stall_ms = c->stall_ms ? c->stall_ms : mono_now_ms();
-        c->is_blocked = true;
-        (void)event_add(&c->on_write, NULL);
-        return;
-    }
-    c->is_blocked = false;
-    c->stall_ms = 0;
-    set_large(c, 0);
+    c->stall_ms = c->stall_ms ? c->stall_ms : mono_now_ms();
+    c->is_blocked = true;
+    (void)event_add(&c->on_write, NULL);
+}
+
+/* Everything is written. */
+static void handle_drained(struct conn *c)
+{
+    c->large_bytes = 0;
     if (c->pong)
         push_new(c, TAKE_PTR(c->pong));
     else if (c->state == CONN_DRAINING)
         half_close(c);
     else if (c->state == CONN_HTTP)
         read_more_requests(c);
+}
+
+/* Writes some of what waits; returns how much. */
+static size_t flush(struct conn *c)
+{
+    size_t before = c->out.bytes;
+
+    if (c->state == CONN_DEAD)
+        return 0;
+    int r = txq_flush_some(&c->out, c->fd, before < CONN_FLUSH_MAX ? before : CONN_FLUSH_MAX);
+    size_t written = before - c->out.bytes;
+    count_out(c);
+    if (r < 0) {
+        set_state(c, CONN_DEAD);
+        return written;
+    }
+    if (written > 0)
+        note_progress(c);
+    if (r == 0) {
+        wait_until_writable(c);
+        return written;
+    }
+    c->is_blocked = false;
+    c->stall_ms = 0;
+    if (c->out.bytes > 0)
+        mark_dirty(c);
+    else
+        handle_drained(c);
+    return written;
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *ctx)
@@ -267,16 +298,35 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
     mark_dirty(c);
 }
 
+static size_t flush_first(struct conn_queue *queue)
+{
+    struct conn *c = STAILQ_FIRST(queue);
+
+    unlist(c);
+    return flush(c);
+}
+
 static void on_turn_end(void *ctx)
 {
     struct conns *conns = ctx;
-    struct conn *c;
+    size_t written = 0;
 
-    while ((c = STAILQ_FIRST(&conns->dirty))) {
-        STAILQ_REMOVE_HEAD(&conns->dirty, dirty_entry);
-        c->is_dirty = false;
-        flush(c);
-    }
+    /* Flushing one that is short leaves it out, or makes it long. */
+    while (!STAILQ_EMPTY(&conns->dirty))
+        (void)flush_first(&conns->dirty);
+    while (!STAILQ_EMPTY(&conns->bulk) && written < CONN_BULK_MAX)
+        written += flush_first(&conns->bulk);
+    /* What came meanwhile has its turn first. The last piece of a long queue makes it a short one.
+     */
+    if (!STAILQ_EMPTY(&conns->bulk) || !STAILQ_EMPTY(&conns->dirty))
+        event_active(conns->on_more, 0, 0);
+}
+
+static void on_more(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    (void)ctx; /* the turn that this makes writes at its end */
 }
 
 /* ---- WebSocket ---- */
@@ -303,21 +353,21 @@ static void fail(struct conn *c, uint16_t code, const char *reason)
     drain(c);
 }
 
-static bool is_too_slow(const struct conn *c)
+/* Is there no room for so much more? One message may always wait: it says nothing of the client. */
+static bool is_too_slow(const struct conn *c, size_t len)
 {
-    size_t max = c->conns->out_bytes > CONN_QUEUES_MAX ? CONN_QUEUE_FAIR : CONN_QUEUE_MAX;
+    size_t max = c->conns->out_bytes + len > CONN_QUEUES_MAX ? CONN_QUEUE_FAIR : CONN_QUEUE_MAX;
 
-    return c->out.bytes > max + c->large_bytes;
+    return c->out_bytes > 0 && c->out_bytes + len > max;
 }
 
 void conn_send(struct conn *c, struct blob *frames)
 {
     if (c->state != CONN_OPEN)
         return;
-    if (is_too_slow(c)) {
+    if (is_too_slow(c, frames->len)) {
         txq_drop_unsent(&c->out);
-        set_out(c, c->out.bytes);
-        set_large(c, 0);
+        count_out(c);
         fail(c, WS_CLOSE_TRY_LATER, "the client reads too slowly");
         return;
     }
@@ -331,20 +381,26 @@ void conn_send_new(struct conn *c, struct blob *frames)
     blob_unref(frames);
 }
 
-void conn_send_large_new(struct conn *c, struct blob *frames)
+void conn_send_large(struct conn *c, const struct answer *answer)
 {
-    size_t len = frames->len;
-    bool is_first = c->large_bytes == 0;
-    size_t waiting = c->conns->large_bytes;
-
-    if (c->state == CONN_OPEN && is_first && waiting > 0 && waiting + len > CONN_LARGE_MAX) {
-        blob_unref(frames);
-        fail(c, WS_CLOSE_TRY_LATER, "too many large documents wait for slow clients");
+    if (c->state != CONN_OPEN)
         return;
+    c->sent_ms = mono_now_ms();
+    c->large_bytes = answer->len;
+    for (uint32_t i = 0; i < answer->count; i++) {
+        if (answer->parts[i].is_rest)
+            txq_push_rest(&c->out, answer->parts[i].bytes);
+        else
+            txq_push(&c->out, answer->parts[i].bytes);
     }
-    conn_send_new(c, frames);
-    if (c->state == CONN_OPEN && is_first)
-        set_large(c, len);
+    count_out(c);
+    if (!c->is_blocked)
+        mark_dirty(c);
+}
+
+size_t conn_queued_bytes(const struct conn *c)
+{
+    return c->out.bytes;
 }
 
 uint64_t conn_last_sent_ms(const struct conn *c)
@@ -654,9 +710,11 @@ struct conns *conns_new(struct loop *loop, size_t message_max, conn_request_fn o
     conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
     LIST_INIT(&conns->list);
     STAILQ_INIT(&conns->dirty);
+    STAILQ_INIT(&conns->bulk);
     loop_add_turn_hook(loop, on_turn_end, conns);
     conns->on_tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, conns);
-    if (!conns->on_tick ||
+    conns->on_more = event_new(loop_base(loop), -1, 0, on_more, conns);
+    if (!conns->on_tick || !conns->on_more ||
         event_add(conns->on_tick, &(struct timeval){.tv_usec = TICK_MS * 1000}) < 0)
         log_panic("a timer cannot be set");
     return conns;
@@ -671,6 +729,7 @@ void conns_free(struct conns *conns)
         set_state(c, CONN_DEAD);
     }
     event_free(conns->on_tick);
+    event_free(conns->on_more);
     blob_unref(conns->ping);
     loop_reap(conns->loop, free, conns);
 }

@@ -12,8 +12,10 @@
  * so that no reset overtakes our last bytes DEAD      closed; the memory goes at the end of the
  * turn
  *
- * Output goes out once a turn and connection, in one writev. A WebSocket whose queue is over
- * CONN_QUEUE_MAX is closed with 1013; one that takes nothing for CONN_STALL_MS is taken for dead.
+ * Output goes out once a turn and connection, in one writev, short queues before long ones: what a
+ * turn writes of documents is little, so that edits do not wait for them. A WebSocket whose queue
+ * is over CONN_QUEUE_MAX is closed with 1013; one that takes nothing for CONN_STALL_MS is taken for
+ * dead.
  */
 #pragma once
 
@@ -25,7 +27,8 @@
 #define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
 #define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages, all connections together */
-#define CONN_LARGE_MAX    (512u << 20) /* of large answers that wait, all connections together */
+#define CONN_FLUSH_MAX    (64u << 10)  /* written of a connection in a turn */
+#define CONN_BULK_MAX     (128u << 10) /* in a turn of all that have more than that to write */
 #define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
 #define CONN_IDLE_MS      30000u       /* between two requests */
 #define CONN_STALL_MS     30000u       /* output of which nothing can be written */
@@ -35,6 +38,7 @@
 #define CONN_PINGS_MAX    2     /* unanswered; then the client is taken for dead */
 #define CONN_CLOSE_MS     3000u /* for the peer's part of a close */
 
+struct answer;
 struct conn;
 struct conns;
 
@@ -74,10 +78,12 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 /* Queues frames; takes its own reference. */
 void conn_send(struct conn *c, struct blob *frames);
 void conn_send_new(struct conn *c, struct blob *frames); /* and consumes the caller's */
-/* The same for an answer that may alone be larger than the queue's bound, like a whole document.
- * One such waits beside the bound, any more count. While CONN_LARGE_MAX bytes of them wait, who
- * wants another one is closed with 1013. */
-void conn_send_large_new(struct conn *c, struct blob *frames);
+/* The same for an answer that may alone be larger than the queue's bound, like a whole document. It
+ * waits beside the bound: the caller sees to it that the one before was written, by
+ * conn_queued_bytes(), and bounds what all of them hold. */
+void conn_send_large(struct conn *c, const struct answer *answer);
+/* Bytes that wait to be written. */
+size_t conn_queued_bytes(const struct conn *c);
 /* Sends a close frame. on_end comes before this returns. */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
 /* Stops reading, and starts it again. */

@@ -10,6 +10,8 @@
 #include "gateway/op_queue.h"
 #include "proto/proto.h"
 
+struct answer;
+struct room_state;
 struct session;
 
 enum dialect_kind {
@@ -27,7 +29,7 @@ struct dialect {
     const char *name;
     enum dialect_kind kind;
     uint32_t format;         /* of the updates that its clients get: enum crdt_format */
-    bool has_echo;           /* an edit's message is kept until it is stored */
+    bool has_echo;           /* an edit's message is kept until it is acknowledged */
     const char *subprotocol; /* echoed if the client offers it, or NULL */
 
     /* Reads the query; 0, or the HTTP status that refuses it. NULL: any query will do. On success
@@ -45,15 +47,15 @@ struct dialect {
      * it cannot be made. */
     struct blob *(*encode_update)(const struct msg_room_update *m);
     struct blob *(*encode_awareness)(struct slice awareness);
-    /* encode_update gave nothing for an edit that this client should have had. */
-    void (*on_missed)(struct session *s);
+    /* What a client with the state vector `sv` gets for its question; a new answer. -errno as
+     * room_state_diff() has them. */
+    int (*encode_state)(struct room_state *state, struct slice sv, struct answer **ret);
 
-    void (*on_sync)(struct session *s, const struct op *op, const struct msg_room_sync *m);
-    /* The edit is in a committed transaction. */
-    void (*on_stored)(struct session *s, const struct op *op);
+    /* The edit is as safe as the room's level of acknowledgement asks for. */
+    void (*on_acknowledged)(struct session *s, const struct op *op);
     /* `op` is NULL for a refused presence message. */
     void (*on_rejected)(struct session *s, const struct op *op, uint32_t refusal);
-    /* The room itself is refused: the client must be closed. */
+    /* The room itself or its document is refused: the client must be closed. */
     void (*on_refused)(struct session *s, uint32_t refusal);
 };
 

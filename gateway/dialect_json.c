@@ -1,16 +1,20 @@
 /* The dialect of thin clients and scripts: one JSON object a text frame, told apart by `t`. */
 #include "gateway/dialect.h"
 
-#include "crdt/crdt.h"
+#include "crdt/awareness_update.h"
+#include "gateway/answer.h"
 #include "gateway/base64.h"
 #include "gateway/json_frames.h"
+#include "gateway/room_state.h"
 #include "gateway/session.h"
-#include "gateway/yproto.h"
 #include "proto/refusal.h"
 
+#include <errno.h>
 #include <sys/random.h>
 
 #define RENEW_MS 15000u /* peers forget a presence after 30 s */
+
+static const struct crdt_limits limits = {.output_bytes = ROOM_STATE_MAX};
 
 struct json_state {
     uint64_t client;      /* awareness client id */
@@ -71,16 +75,22 @@ static void close_json(struct session *s)
 static void announce(struct session *s)
 {
     struct json_state *j = s->dialect_state;
+    struct crdt_buf update = {0};
     uint64_t wall_s = wall_now_ms() / 1000;
 
     /* A client that comes back under the same id should be ahead of what is remembered of it. Rooms
      * keep clocks in 32 bits. */
     j->clock = wall_s > j->clock ? wall_s : j->clock + 1;
     j->renew_ms = mono_now_ms() + RENEW_MS;
-    struct blob *update = awareness_encode(&(struct awareness_state){
-        .client = j->client, .clock = j->clock, .json = blob_slice(j->presence)});
-    session_awareness(s, blob_slice(update));
-    blob_unref(update);
+    crdt_awareness_write_count(&update, 1);
+    crdt_awareness_write_state(
+        &update, &(struct crdt_awareness_state){.client = j->client,
+                                                .clock = j->clock,
+                                                .json = {j->presence->data, j->presence->len}});
+    /* Without memory the next renewal tells. */
+    if (!update.error)
+        session_awareness(s, slice_of(update.data, update.len));
+    crdt_buf_done(&update);
 }
 
 static uint32_t handle_presence(struct session *s, struct json_message *m)
@@ -95,7 +105,7 @@ static uint32_t handle_presence(struct session *s, struct json_message *m)
     blob_unref(j->presence);
     j->presence = TAKE_PTR(m->state);
     announce(s);
-    if (m->has_left) /* nothing to renew */
+    if (s->conn && m->has_left) /* nothing to renew */
         blob_unref(TAKE_PTR(j->presence));
     return 0;
 }
@@ -136,40 +146,59 @@ static void on_message(struct session *s, bool is_text, struct slice payload)
     json_message_done(&m);
 }
 
+/* A room adds the v2 form once it knows of clients that want it. */
 static struct blob *encode_update(const struct msg_room_update *m)
 {
-    return m->update_v2.len > 0 ? json_frame_op(m->seq, m->update_v2) : NULL;
+    struct crdt_buf v2 = {0};
+    struct blob *frame = NULL;
+
+    if (m->update_v2.len > 0)
+        return json_frame_op(m->seq, m->update_v2);
+    if (crdt_update_convert(CRDT_V1, (struct crdt_slice){m->update.data, m->update.len}, CRDT_V2,
+                            &limits, &v2) == 0)
+        frame = json_frame_op(m->seq, slice_of(v2.data, v2.len));
+    crdt_buf_done(&v2);
+    return frame;
 }
 
-/* A room that was started anew sends what followed before it knows that its clients want v2. */
-static void on_missed(struct session *s)
+/* `sync` is the first that a client hears, and one frame: the tail is merged in. */
+static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
 {
-    session_sync_whole(s);
-}
+    struct crdt_buf update = {0};
+    struct blob *difference = NULL;
+    struct blob *frame = NULL;
+    int r;
 
-static void on_sync(struct session *s, const struct op *op, const struct msg_room_sync *m)
-{
-    if (op->kind == OP_SYNC_WHOLE) {
-        session_send_large_new(s, json_frame_op(m->seq, m->update));
-        return;
+    if (room_state_is_nothing(sv)) {
+        r = room_state_whole_v2(state, &update);
+    } else {
+        r = room_state_diff(state, sv, &difference);
+        if (r == 0)
+            r = crdt_update_convert(CRDT_V1, (struct crdt_slice){difference->data, difference->len},
+                                    CRDT_V2, &limits, &update);
     }
-    session_send_large_new(s, json_frame_sync(m->update, m->state_vector));
-    session_set_live(s);
+    blob_unref(difference);
+    if (r == 0) {
+        frame = json_frame_sync(slice_of(update.data, update.len),
+                                blob_slice(room_state_vector(state)));
+        r = frame ? 0 : -ENOMEM;
+    }
+    crdt_buf_done(&update);
+    if (r == 0) {
+        *ret = answer_new();
+        answer_add_new(*ret, frame);
+    }
+    return r;
 }
 
-static void on_stored(struct session *s, const struct op *op)
+static void on_acknowledged(struct session *s, const struct op *op)
 {
     session_send_new(s, json_frame_ack(op->tag));
 }
 
 static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
 {
-    bool is_edit = op && op->kind == OP_UPDATE;
-
-    session_send_new(s, json_frame_error(refusal, is_edit ? &op->tag : NULL));
-    /* Without the document the client would wait for ever. */
-    if (op && op->kind == OP_SYNC)
-        session_close(s, refusal);
+    session_send_new(s, json_frame_error(refusal, op ? &op->tag : NULL));
 }
 
 static void on_refused(struct session *s, uint32_t refusal)
@@ -190,9 +219,8 @@ const struct dialect dialect_json = {
     .on_tick = on_tick,
     .encode_update = encode_update,
     .encode_awareness = json_frames_presence,
-    .on_missed = on_missed,
-    .on_sync = on_sync,
-    .on_stored = on_stored,
+    .encode_state = encode_state,
+    .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = on_refused,
 };

@@ -2,13 +2,18 @@
 #include "gateway/dialect.h"
 
 #include "common/ipc.h"
-#include "crdt/crdt.h"
+#include "crdt/awareness_update.h"
+#include "gateway/answer.h"
+#include "gateway/room_state.h"
 #include "gateway/session.h"
 #include "gateway/yproto.h"
 #include "proto/refusal.h"
 
 #define SILENCE_MS         20000u /* y-websocket 1.5 to 3 closes after 30 s without a frame */
 #define FRAME_MESSAGES_MAX 1024u  /* messages back to back in one frame; clients send one */
+
+/* Clients parse each other's states: one that is no JSON would throw in all of them. */
+static const struct crdt_awareness_limits awareness_limits = {.nesting = 64};
 
 static void open_yjs(struct session *s, struct slice room, const struct session_params *params)
 {
@@ -23,6 +28,18 @@ static void close_yjs(struct session *s)
     (void)s;
 }
 
+static void handle_awareness(struct session *s, struct slice update)
+{
+    struct crdt_slice bytes = {update.data, update.len};
+
+    if (update.len > SESSION_AWARENESS_MAX)
+        session_close(s, REFUSAL_TOO_LARGE);
+    else if (crdt_awareness_validate(bytes, &awareness_limits) < 0)
+        session_close(s, REFUSAL_BAD_MESSAGE);
+    else
+        session_awareness(s, update);
+}
+
 static void handle_message(struct session *s, const struct yproto_message *m)
 {
     switch (m->kind) {
@@ -35,12 +52,7 @@ static void handle_message(struct session *s, const struct yproto_message *m)
             session_update(s, CRDT_V1, m->body, 0);
         break;
     case YPROTO_AWARENESS:
-        if (m->body.len > SESSION_AWARENESS_MAX)
-            session_close(s, REFUSAL_TOO_LARGE);
-        else if (!awareness_is_sound(m->body))
-            session_close(s, REFUSAL_BAD_MESSAGE);
-        else
-            session_awareness(s, m->body);
+        handle_awareness(s, m->body);
         break;
     case YPROTO_QUERY:
         session_query_awareness(s);
@@ -89,21 +101,34 @@ static struct blob *encode_awareness(struct slice awareness)
     return yproto_frame(YPROTO_AWARENESS, awareness);
 }
 
-/* Without the edit the client would differ in silence; it comes back and asks what it lacks. */
-static void on_missed(struct session *s)
+static void add_message(struct answer *a, enum yproto_kind kind, struct blob *body)
 {
-    session_close(s, REFUSAL_UNAVAILABLE);
+    answer_add_new(a, yproto_frame_begin(kind, body->len));
+    answer_add_rest(a, body);
 }
 
-static void on_sync(struct session *s, const struct op *op, const struct msg_room_sync *m)
+/* Step 2 is what clients take for the end of the synchronisation, so the tail comes before it: it
+ * waits in the client until it has what is before. */
+static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
 {
-    session_send_large_new(s, yproto_frame(YPROTO_STEP2, m->update));
-    if (op->kind == OP_SYNC)
-        session_send_new(s, yproto_frame(YPROTO_STEP1, m->state_vector));
+    bool is_whole = room_state_is_nothing(sv);
+    struct blob *difference = NULL;
+    int r = is_whole ? 0 : room_state_diff(state, sv, &difference);
+
+    if (r < 0)
+        return r;
+    struct answer *a = answer_new();
+    if (is_whole && room_state_tail(state))
+        add_message(a, YPROTO_UPDATE, room_state_tail(state));
+    add_message(a, YPROTO_STEP2, is_whole ? room_state_base(state) : difference);
+    add_message(a, YPROTO_STEP1, room_state_vector(state));
+    blob_unref(difference);
+    *ret = a;
+    return 0;
 }
 
 /* y-websocket 4 takes the return of its edit for the word that it is saved. */
-static void on_stored(struct session *s, const struct op *op)
+static void on_acknowledged(struct session *s, const struct op *op)
 {
     struct msg_session_update m;
     struct slice message = blob_slice(op->frame);
@@ -130,9 +155,8 @@ const struct dialect dialect_yjs = {
     .on_tick = on_tick,
     .encode_update = encode_update,
     .encode_awareness = encode_awareness,
-    .on_missed = on_missed,
-    .on_sync = on_sync,
-    .on_stored = on_stored,
+    .encode_state = encode_state,
+    .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = session_close,
 };

@@ -108,7 +108,6 @@ static int listen_on_port(struct gateway *g)
 int gateway_new(struct loop *loop, const struct config *config, struct gateway **ret)
 {
     struct gateway *g = xcalloc(1, sizeof(*g));
-    char *roomd CLEANUP_FREE = config_roomd_socket(config);
     size_t message_max =
         config->message_bytes < PROTO_CLIENT_MAX ? config->message_bytes : PROTO_CLIENT_MAX;
 
@@ -121,7 +120,7 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         gateway_free(g);
         return r;
     }
-    g->links = room_links_new(loop, roomd, on_ready, g);
+    g->links = room_links_new(loop, config, on_ready, g);
     metrics_start(config, "gateway");
     g->metrics_dir = config_metrics_dir(config);
     g->routes = (struct routes){

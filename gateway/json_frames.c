@@ -1,9 +1,9 @@
 #include "gateway/json_frames.h"
 
 #include "common/buffer.h"
+#include "crdt/awareness_update.h"
 #include "gateway/base64.h"
 #include "gateway/ws.h"
-#include "gateway/yproto.h"
 #include "proto/refusal.h"
 
 #include <inttypes.h>
@@ -109,7 +109,7 @@ struct blob *json_frame_error(uint32_t refusal, const uint64_t *seq)
 /* ---- presence ---- */
 
 /* The frame that shows a state, as a new object; NULL if the state is no JSON. */
-static json_t *presence_of(const struct awareness_state *state)
+static json_t *presence_of(const struct crdt_awareness_state *state)
 {
     json_t *value = json_loadb((const char *)state->json.data, state->json.len,
                                JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
@@ -118,7 +118,7 @@ static json_t *presence_of(const struct awareness_state *state)
     json_t *frame = json_pack("{s:s, s:I}", "t", "presence", "client", (json_int_t)state->client);
     if (json_is_object(value))
         (void)json_object_update_missing(frame, value);
-    else if (json_is_null(value))
+    else if (state->is_gone)
         (void)json_object_set_new(frame, "left", json_true());
     else
         (void)json_object_set(frame, "state", value);
@@ -128,13 +128,14 @@ static json_t *presence_of(const struct awareness_state *state)
 
 struct blob *json_frames_presence(struct slice awareness)
 {
-    struct awareness_reader reader;
-    struct awareness_state state;
+    struct crdt_slice update = {awareness.data, awareness.len};
+    struct crdt_awareness_reader reader;
+    struct crdt_awareness_state state;
     struct buffer frames = {0};
     struct blob *all = NULL;
-    int r = awareness_reader_init(&reader, awareness);
+    int r = crdt_awareness_reader_init(&reader, update, NULL);
 
-    while (r >= 0 && (r = awareness_reader_next(&reader, &state)) > 0) {
+    while (r >= 0 && (r = crdt_awareness_reader_next(&reader, &state)) > 0) {
         json_t *value = presence_of(&state);
         struct blob *frame = value ? frame_of_json(value) : NULL;
         if (frame)

@@ -4,8 +4,11 @@
 #include "common/loop.h"
 #include "gateway/gateway.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <sys/resource.h>
+
+#define LARGE_BYTES (256 << 10)
 
 /* Each client takes a descriptor. */
 static void raise_descriptor_limit(void)
@@ -16,6 +19,13 @@ static void raise_descriptor_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* Large blocks, which are documents and long messages, go back to the system when they are freed.
+ * Left to itself malloc raises the bound with the first of them, and keeps the next. */
+static void give_memory_back(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
 }
 
 int main(int argc, char **argv)
@@ -34,6 +44,7 @@ int main(int argc, char **argv)
     }
     log_init("gateway", config.log_level);
     raise_descriptor_limit();
+    give_memory_back();
     struct loop *loop = loop_new();
     if (gateway_new(loop, &config, &gateway) == 0)
         status = loop_run(loop);

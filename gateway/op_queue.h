@@ -1,21 +1,14 @@
-/* op_queue: what a client has asked for and not been answered, oldest first. A ring; the largest
- * count and size are the owner's to watch. Zero-initialise. */
+/* op_queue: edits of a client that are not answered or not stored yet, oldest first. A ring; the
+ * largest count and size are the owner's to watch. Zero-initialise. */
 #pragma once
 
 #include "common/blob.h"
-
-enum op_kind {
-    OP_UPDATE,
-    OP_SYNC,       /* the client asked what it lacks */
-    OP_SYNC_WHOLE, /* the gateway asks for everything, on the client's behalf */
-};
 
 struct op {
     uint64_t number;    /* of the session, ascending */
     uint64_t seq;       /* of the room, once it applied the edit */
     uint64_t tag;       /* the dialect's: the client's own number of the edit */
     struct blob *frame; /* the message to the room, or NULL; the queue holds a reference */
-    enum op_kind kind;
 };
 
 #define OP_OVERHEAD 128u /* bytes that an op counts beside its frame */

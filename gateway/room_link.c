@@ -1,7 +1,10 @@
 #include "gateway/room_link.h"
 
+#include "common/ack_level.h"
+#include "common/config.h"
 #include "common/ipc.h"
 #include "common/log.h"
+#include "gateway/joins.h"
 #include "gateway/roomd_client.h"
 #include "gateway/session.h"
 #include "proto/proto.h"
@@ -33,9 +36,13 @@ struct room_link {
     struct event *timer; /* OPENING: it takes too long; LOST: time to ask again */
     struct ipc *ipc;     /* OPEN */
     uint64_t open_ms;    /* since when it is OPEN */
+    bool is_subscribed;
     bool has_seen;
-    uint64_t seen_seq; /* the highest sequence that our clients have */
+    uint64_t lineage;  /* whose numbers these are; 0: not known yet */
+    uint64_t seen_seq; /* up to this every client of ours has everything */
     uint64_t stored_seq;
+    enum ack_level ack_level;
+    struct room_answers *answers;
     struct session_list sessions;
     struct session_list unstored; /* those of them that wait for a stored sequence */
     UT_hash_handle by_request;
@@ -46,7 +53,9 @@ struct room_link {
 
 struct room_links {
     struct loop *loop;
+    const struct config *config;
     struct roomd_client *roomd;
+    struct joins *joins;
     loop_fn on_ready; /* NULL once called */
     void *ctx;
     struct room_link *by_request;
@@ -115,6 +124,7 @@ static void release(void *ctx)
     struct room_link *link = ctx;
 
     event_free(link->timer);
+    room_answers_free(link->answers);
     free(link);
 }
 
@@ -217,16 +227,6 @@ static void note_seen(struct room_link *link, uint64_t seq)
         link->seen_seq = seq;
 }
 
-static int handle_sync(struct room_link *link, const struct msg_room_sync *m)
-{
-    struct session *s = find_session(link, m->session);
-
-    note_seen(link, m->seq);
-    if (s)
-        session_handle_sync(s, m);
-    return 0;
-}
-
 static int handle_update(struct room_link *link, const struct msg_room_update *m)
 {
     struct blob *frames[DIALECT_COUNT] = {0};
@@ -243,7 +243,7 @@ static int handle_update(struct room_link *link, const struct msg_room_update *m
         if (*frame)
             conn_send(s->conn, *frame);
         else
-            s->dialect->on_missed(s);
+            session_close(s, REFUSAL_UNAVAILABLE); /* it comes back and asks what it lacks */
     }
     for (size_t i = 0; i < DIALECT_COUNT; i++)
         blob_unref(frames[i]);
@@ -293,6 +293,18 @@ static int handle_rejected(struct room_link *link, const struct msg_room_rejecte
     return 0;
 }
 
+/* The room broadcasts to us what it appends from now on. */
+static void subscribe(struct room_link *link)
+{
+    struct session *s;
+
+    if (link->is_subscribed)
+        return;
+    link->is_subscribed = true;
+    LIST_FOREACH (s, &link->sessions, entry)
+        session_handle_subscribed(s);
+}
+
 static int handle_stored(struct room_link *link, const struct msg_room_stored *m)
 {
     struct session *next;
@@ -311,7 +323,23 @@ static int handle_stored(struct room_link *link, const struct msg_room_stored *m
     return 0;
 }
 
-PROTO_ROUTE_FN(room_sync, struct room_link, handle_sync)
+/* In another lineage the room began anew without its segment: our clients may hold edits that it
+ * has lost, and the numbers that we know are no longer its. Only a client that comes back says what
+ * it has, so all of them are sent away. */
+static int handle_welcome(struct room_link *link, const struct msg_link_welcome *m)
+{
+    struct msg_room_stored stored = {.stored_seq = m->stored_seq};
+
+    if (link->lineage != 0 && m->lineage != link->lineage) {
+        refuse(link, REFUSAL_UNAVAILABLE);
+        return 0;
+    }
+    link->lineage = m->lineage;
+    subscribe(link);
+    return handle_stored(link, &stored);
+}
+
+PROTO_ROUTE_FN(link_welcome, struct room_link, handle_welcome)
 PROTO_ROUTE_FN(room_update, struct room_link, handle_update)
 PROTO_ROUTE_FN(room_awareness, struct room_link, handle_awareness)
 PROTO_ROUTE_FN(room_applied, struct room_link, handle_applied)
@@ -319,9 +347,9 @@ PROTO_ROUTE_FN(room_rejected, struct room_link, handle_rejected)
 PROTO_ROUTE_FN(room_stored, struct room_link, handle_stored)
 
 static const struct proto_route routes[] = {
-    PROTO_ROUTE(room_sync, ROOM_SYNC),           PROTO_ROUTE(room_update, ROOM_UPDATE),
-    PROTO_ROUTE(room_awareness, ROOM_AWARENESS), PROTO_ROUTE(room_applied, ROOM_APPLIED),
-    PROTO_ROUTE(room_rejected, ROOM_REJECTED),   PROTO_ROUTE(room_stored, ROOM_STORED),
+    PROTO_ROUTE(room_update, ROOM_UPDATE),   PROTO_ROUTE(room_awareness, ROOM_AWARENESS),
+    PROTO_ROUTE(room_applied, ROOM_APPLIED), PROTO_ROUTE(room_rejected, ROOM_REJECTED),
+    PROTO_ROUTE(room_stored, ROOM_STORED),   PROTO_ROUTE(link_welcome, LINK_WELCOME),
 };
 
 static void on_frame(void *ctx, struct slice body)
@@ -359,7 +387,8 @@ static void on_opened(void *ctx, uint32_t request, int fd)
         (void)close(fd);
         return;
     }
-    struct msg_link_open m = {.has_seen = link->has_seen, .seen_seq = link->seen_seq};
+    struct msg_link_open m = {
+        .has_seen = link->has_seen, .seen_seq = link->seen_seq, .lineage = link->lineage};
     link->ipc = ipc_new(links->loop, fd, &ipc_handler, link);
     set_state(link, ROOM_LINK_OPEN);
     ipc_send_new(link->ipc, proto_encode_link_open(&m));
@@ -427,6 +456,9 @@ static struct room_link *new_link(struct room_links *links, struct slice name)
     link->links = links;
     link->name_len = name.len;
     memcpy(link->name, name.data, name.len);
+    if (ack_level_of(links->config->ack, name, &link->ack_level) < 0)
+        log_panic("the levels of acknowledgement were not checked");
+    link->answers = room_answers_new(links->joins, slice_str(TENANT), name);
     link->timer = event_new(loop_base(links->loop), -1, 0, on_timer, link);
     if (!link->timer)
         log_panic("a timer cannot be made");
@@ -454,6 +486,8 @@ void room_link_join(struct room_links *links, struct session *s, struct slice ro
     LIST_INSERT_HEAD(&link->sessions, s, entry);
     if (link->state == ROOM_LINK_OPEN)
         session_rejoin(s);
+    if (link->is_subscribed)
+        session_handle_subscribed(s);
 }
 
 void room_link_leave(struct session *s)
@@ -487,9 +521,26 @@ bool room_link_is_full(const struct room_link *link)
     return link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_MAX;
 }
 
-uint64_t room_link_stored_seq(const struct room_link *link)
+uint64_t room_link_acknowledged_seq(const struct room_link *link)
 {
-    return link->stored_seq;
+    return link->ack_level == ACK_ROOM ? UINT64_MAX : link->stored_seq;
+}
+
+bool room_link_is_subscribed(const struct room_link *link)
+{
+    return link->is_subscribed;
+}
+
+/* The first answer has the least of all; what is broadcast goes to everybody. */
+void room_link_note_answer(struct room_link *link, uint64_t seq)
+{
+    if (!link->has_seen)
+        note_seen(link, seq);
+}
+
+struct room_answers *room_link_answers(struct room_link *link)
+{
+    return link->answers;
 }
 
 void room_link_watch_stored(struct session *s)
@@ -502,19 +553,23 @@ void room_link_watch_stored(struct session *s)
 
 /* ---- life ---- */
 
-struct room_links *room_links_new(struct loop *loop, const char *roomd_path, loop_fn on_ready,
+struct room_links *room_links_new(struct loop *loop, const struct config *config, loop_fn on_ready,
                                   void *ctx)
 {
     struct room_links *links = xcalloc(1, sizeof(*links));
+    char *roomd CLEANUP_FREE = config_roomd_socket(config);
+    char *rooms CLEANUP_FREE = config_rooms_dir(config);
 
     links->loop = loop;
+    links->config = config;
+    links->joins = joins_new(loop, rooms);
     links->on_ready = on_ready;
     links->ctx = ctx;
     /* Not from 1: a later process of the same id must not take the numbers of this one's authors,
      * which the segments of rooms still name. */
     if (getrandom(&links->next_session, sizeof(links->next_session), 0) < 0)
         log_panic("no random bytes");
-    links->roomd = roomd_client_new(loop, roomd_path, &roomd_handler, links);
+    links->roomd = roomd_client_new(loop, roomd, &roomd_handler, links);
     return links;
 }
 
@@ -527,6 +582,7 @@ void room_links_free(struct room_links *links)
         refuse(link, REFUSAL_UNAVAILABLE);
     }
     roomd_client_free(links->roomd);
+    joins_free(links->joins);
     loop_reap(links->loop, free, links);
 }
 
@@ -538,4 +594,9 @@ size_t room_links_count(const struct room_links *links)
 struct loop *room_links_loop(const struct room_links *links)
 {
     return links->loop;
+}
+
+struct joins *room_links_joins(const struct room_links *links)
+{
+    return links->joins;
 }

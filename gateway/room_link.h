@@ -19,6 +19,9 @@
 
 #include <sys/types.h>
 
+struct config;
+struct joins;
+struct room_answers;
 struct room_link;
 struct room_links;
 struct session;
@@ -33,15 +36,16 @@ struct session;
 #define ROOM_LEAVING_MAX  (128u << 20)
 #define ROOM_KEPT_MAX     (512u << 20)
 
-/* `roomd_path` is copied. `on_ready` is called when the connection to roomd stands for the first
- * time. */
-struct room_links *room_links_new(struct loop *loop, const char *roomd_path, loop_fn on_ready,
+/* `config` is borrowed. `on_ready` is called when the connection to roomd stands for the first
+ * time. Registers a turn hook (joins.h). */
+struct room_links *room_links_new(struct loop *loop, const struct config *config, loop_fn on_ready,
                                   void *ctx);
 /* After all sessions have ended. */
 void room_links_free(struct room_links *links);
 /* Links that are not GONE. */
 size_t room_links_count(const struct room_links *links);
 struct loop *room_links_loop(const struct room_links *links);
+struct joins *room_links_joins(const struct room_links *links);
 
 /* Gives the session its number, by which rooms speak of it, until it is removed. */
 void room_links_add_session(struct room_links *links, struct session *s);
@@ -65,6 +69,13 @@ void room_link_send(struct room_link *link, struct blob *message);
 void room_link_send_new(struct room_link *link, struct blob *message); /* and consumes it */
 /* Does so much wait for the room that its clients should not be read? */
 bool room_link_is_full(const struct room_link *link);
-uint64_t room_link_stored_seq(const struct room_link *link);
+/* Edits up to this sequence may be acknowledged. */
+uint64_t room_link_acknowledged_seq(const struct room_link *link);
+/* Was every edit broadcast to us that was appended since some moment, or will be when the room is
+ * back? From then on questions about its document can be answered from the segment. */
+bool room_link_is_subscribed(const struct room_link *link);
+/* A client was given the document up to `seq`. */
+void room_link_note_answer(struct room_link *link, uint64_t seq);
+struct room_answers *room_link_answers(struct room_link *link);
 /* The session has edits that wait for a later stored sequence. */
 void room_link_watch_stored(struct session *s);

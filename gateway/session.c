@@ -1,11 +1,16 @@
 #include "gateway/session.h"
 
 #include "common/log.h"
+#include "common/metrics.h"
+#include "gateway/answer.h"
+#include "gateway/joins.h"
 #include "gateway/room_link.h"
+#include "gateway/room_state.h"
 #include "gateway/ws.h"
 #include "proto/refusal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <event2/event.h>
 
 static const char *const state_names[] = {"joined", "live", "leaving", "ended"};
@@ -26,8 +31,8 @@ static void release(void *ctx)
         event_free(s->on_leaving_end);
     op_queue_done(&s->unanswered);
     op_queue_done(&s->unstored);
-    blob_unref(s->next_sync);
-    blob_unref(s->late_whole);
+    blob_unref(s->question);
+    answer_unref(s->late_whole);
     blob_unref(s->awareness);
     free(s);
 }
@@ -80,16 +85,20 @@ static void on_leaving_end(evutil_socket_t fd, short what, void *ctx)
 
 void session_set_live(struct session *s)
 {
-    if (s->state == SESSION_JOINED)
-        set_state(s, SESSION_LIVE);
+    if (s->state != SESSION_JOINED)
+        return;
+    set_state(s, SESSION_LIVE);
+    metric_add(METRIC_GATEWAY_JOINS, 1);
 }
 
 void session_close(struct session *s, uint32_t refusal)
 {
     const struct refusal_info *info = refusal_info(refusal);
 
-    if (s->conn)
-        conn_close(s->conn, info->close_code, info->text);
+    if (!s->conn)
+        return;
+    metric_add(METRIC_GATEWAY_REFUSALS, 1);
+    conn_close(s->conn, info->close_code, info->text);
 }
 
 void session_send_new(struct session *s, struct blob *frames)
@@ -102,19 +111,11 @@ void session_send_new(struct session *s, struct blob *frames)
         blob_unref(frames);
 }
 
-void session_send_large_new(struct session *s, struct blob *frames)
-{
-    if (frames && s->conn)
-        conn_send_large_new(s->conn, frames);
-    else
-        session_send_new(s, frames);
-}
-
 /* Returns whether there is too much, and this client has its part in it. */
 static bool count_kept(struct session *s)
 {
-    size_t bytes =
-        s->unanswered.bytes + s->unstored.bytes + (s->late_whole ? s->late_whole->len : 0);
+    size_t bytes = s->unanswered.bytes + s->unstored.bytes + (s->question ? s->question->len : 0) +
+                   (s->awareness ? s->awareness->len : 0);
     ssize_t more = (ssize_t)bytes - (ssize_t)s->kept_bytes;
 
     if (s->state == SESSION_ENDED)
@@ -144,61 +145,50 @@ static void update_pressure(struct session *s)
 
 /* ---- to the room ---- */
 
-/* Sends a message that is asked again until it is answered. */
-static void ask(struct session *s, enum op_kind kind, uint64_t number, uint64_t tag,
-                struct blob *message)
+/* A question is answered once the session hears of what the answer will lack. */
+static void ask(struct session *s)
 {
-    op_queue_push(&s->unanswered,
-                  &(struct op){.number = number, .tag = tag, .frame = message, .kind = kind});
-    if (s->link)
-        room_link_send(s->link, message);
-    update_pressure(s);
-}
-
-static void ask_sync(struct session *s, enum op_kind kind, struct slice state_vector)
-{
-    struct msg_session_sync m = {
-        .session = s->id, .op = s->next_op++, .state_vector = state_vector};
-
-    s->is_syncing = true;
-    ask(s, kind, m.op, 0, proto_encode_session_sync(&m));
-}
-
-static void ask_next_sync(struct session *s)
-{
-    static const uint8_t nothing_known[] = {0}; /* a state vector of no clients */
-
-    if (s->next_sync) {
-        struct blob *sv = TAKE_PTR(s->next_sync);
-        ask_sync(s, OP_SYNC, blob_slice(sv));
-        blob_unref(sv);
-    } else if (s->needs_whole) {
-        s->needs_whole = false;
-        ask_sync(s, OP_SYNC_WHOLE, slice_of(nothing_known, sizeof(nothing_known)));
-    }
+    if (s->link && room_link_is_subscribed(s->link))
+        joins_add(room_links_joins(s->links), s);
 }
 
 void session_sync(struct session *s, struct slice state_vector)
 {
-    blob_unref(s->next_sync);
-    s->next_sync = blob_copy(state_vector);
-    if (!s->is_syncing)
-        ask_next_sync(s);
+    int r = room_state_check_vector(state_vector);
+
+    if (r < 0) {
+        s->dialect->on_refused(s, r == -EBADMSG ? REFUSAL_BAD_MESSAGE : REFUSAL_OVER_LIMIT);
+        return;
+    }
+    blob_unref(s->question);
+    s->question = blob_copy(state_vector);
+    ask(s);
+    update_pressure(s);
 }
 
-void session_sync_whole(struct session *s)
+void session_handle_subscribed(struct session *s)
 {
-    s->needs_whole = true;
-    if (!s->is_syncing)
-        ask_next_sync(s);
+    if (s->question || s->needs_whole)
+        ask(s);
+}
+
+static void forget_questions(struct session *s)
+{
+    joins_remove(room_links_joins(s->links), s);
+    blob_unref(TAKE_PTR(s->question));
+    s->needs_whole = false;
 }
 
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag)
 {
     struct msg_session_update m = {
         .session = s->id, .op = s->next_op++, .format = format, .update = update};
+    struct blob *message = proto_encode_session_update(&m);
 
-    ask(s, OP_UPDATE, m.op, tag, proto_encode_session_update(&m));
+    op_queue_push(&s->unanswered, &(struct op){.number = m.op, .tag = tag, .frame = message});
+    if (s->link)
+        room_link_send(s->link, message);
+    update_pressure(s);
 }
 
 /* Only the latest presence counts, so a room that does not read has no queue of it. */
@@ -217,6 +207,7 @@ void session_awareness(struct session *s, struct slice awareness)
     blob_unref(s->awareness);
     s->awareness = proto_encode_session_awareness(&m);
     send_awareness(s);
+    update_pressure(s);
 }
 
 void session_query_awareness(struct session *s)
@@ -279,10 +270,10 @@ void session_handle_applied(struct session *s, uint64_t number, uint64_t seq)
     if (!op_queue_take(&s->unanswered, number, &op))
         return;
     op.seq = seq;
-    if (op.kind != OP_UPDATE || !s->conn) {
+    if (!s->conn) {
         blob_unref(op.frame);
-    } else if (seq <= room_link_stored_seq(s->link)) {
-        s->dialect->on_stored(s, &op);
+    } else if (seq <= room_link_acknowledged_seq(s->link)) {
+        s->dialect->on_acknowledged(s, &op);
         blob_unref(op.frame);
     } else {
         keep_until_stored(s, &op);
@@ -296,8 +287,6 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
     struct op op = {0};
     bool is_kept = op_queue_take(&s->unanswered, number, &op);
 
-    if (is_kept && op.kind != OP_UPDATE)
-        s->is_syncing = false;
     if (s->conn && number == 0) /* it was not let in */
         s->dialect->on_refused(s, refusal);
     else if (s->conn)
@@ -307,71 +296,69 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
     end_if_done(s);
 }
 
-/* The whole document stands for the echoes of edits. It also holds what came since the question was
- * asked, so it waits until that is stored too. */
-static bool is_too_early(const struct session *s, const struct op *op,
-                         const struct msg_room_sync *m)
+/* ---- answers to questions ---- */
+
+static void send_answer(struct session *s, struct answer *answer)
 {
-    return op->kind == OP_SYNC_WHOLE && s->dialect->has_echo &&
-           m->seq > room_link_stored_seq(s->link);
+    conn_send_large(s->conn, answer);
+    session_set_live(s);
 }
 
-static void keep_whole(struct session *s, const struct msg_room_sync *m)
+/* The whole document stands for the echoes of edits. It also holds what came since the last of
+ * them, so it waits until that is stored too. */
+static void handle_whole(struct session *s, struct answer *answer, uint64_t seq)
 {
-    struct blob *whole = blob_try_new(m->update.len);
-
-    if (!whole) {
-        session_close(s, REFUSAL_UNAVAILABLE);
+    s->needs_whole = false;
+    if (seq <= room_link_acknowledged_seq(s->link)) {
+        send_answer(s, answer);
         return;
     }
-    memcpy(whole->data, m->update.data, m->update.len);
-    blob_unref(s->late_whole);
-    s->late_whole = whole;
-    s->late_seq = m->seq;
+    answer_unref(s->late_whole);
+    s->late_whole = answer_ref(answer);
+    s->late_seq = seq;
     room_link_watch_stored(s);
+}
+
+void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq)
+{
+    if (s->question) {
+        blob_unref(TAKE_PTR(s->question));
+        send_answer(s, answer);
+    } else {
+        handle_whole(s, answer, seq);
+    }
+    if (s->conn && s->needs_whole)
+        ask(s);
+    update_pressure(s);
+}
+
+void session_handle_no_answer(struct session *s, uint32_t refusal)
+{
+    forget_questions(s);
+    s->dialect->on_refused(s, refusal);
 }
 
 static void send_late_whole(struct session *s)
 {
-    struct blob *whole = TAKE_PTR(s->late_whole);
-    struct op op = {.kind = OP_SYNC_WHOLE};
-    struct msg_room_sync m = {.seq = s->late_seq, .update = blob_slice(whole)};
+    struct answer *whole = TAKE_PTR(s->late_whole);
 
-    s->dialect->on_sync(s, &op, &m);
-    blob_unref(whole);
-}
-
-void session_handle_sync(struct session *s, const struct msg_room_sync *m)
-{
-    struct op op;
-
-    if (!op_queue_take(&s->unanswered, m->op, &op))
-        return;
-    if (op.kind != OP_UPDATE)
-        s->is_syncing = false;
-    if (s->conn && is_too_early(s, &op, m))
-        keep_whole(s, m);
-    else if (op.kind != OP_UPDATE && s->conn)
-        s->dialect->on_sync(s, &op, m);
-    blob_unref(op.frame);
-    if (s->conn && !s->is_syncing)
-        ask_next_sync(s);
-    update_pressure(s);
-    end_if_done(s);
+    send_answer(s, whole);
+    answer_unref(whole);
 }
 
 void session_handle_stored(struct session *s, uint64_t seq)
 {
     while (s->conn && s->unstored.count > 0 && op_queue_at(&s->unstored, 0)->seq <= seq) {
         struct op op = op_queue_pop(&s->unstored);
-        s->dialect->on_stored(s, &op);
+        s->dialect->on_acknowledged(s, &op);
         blob_unref(op.frame);
     }
     if (s->conn && s->late_whole && s->late_seq <= seq)
         send_late_whole(s);
     if (s->conn && s->whole_seq != 0 && s->whole_seq <= seq) {
         s->whole_seq = 0;
-        session_sync_whole(s);
+        s->needs_whole = true;
+        ask(s);
     }
     update_pressure(s);
 }
@@ -384,6 +371,7 @@ bool session_waits_for_store(const struct session *s)
 void session_handle_refused(struct session *s, uint32_t refusal)
 {
     op_queue_done(&s->unanswered); /* no room will ever answer */
+    forget_questions(s);
     if (s->conn)
         s->dialect->on_refused(s, refusal);
     else
@@ -409,18 +397,10 @@ static void on_tick(void *ctx)
     s->dialect->on_tick(s);
 }
 
-static bool has_unanswered_edit(const struct session *s)
-{
-    for (uint32_t i = 0; i < s->unanswered.count; i++)
-        if (op_queue_at(&s->unanswered, i)->kind == OP_UPDATE)
-            return true;
-    return false;
-}
-
 /* What the client sent before it went is still brought to the room, within bounds. */
 static bool may_outlive_client(struct session *s)
 {
-    if (!s->link || !has_unanswered_edit(s) ||
+    if (!s->link || s->unanswered.count == 0 ||
         !room_links_count_leaving(s->links, (ssize_t)s->unanswered.bytes))
         return false;
     s->leaving_bytes = s->unanswered.bytes;
@@ -432,9 +412,11 @@ static void on_end(void *ctx)
     struct session *s = ctx;
 
     s->conn = NULL;
+    metric_sub(METRIC_GATEWAY_CLIENTS, 1);
     s->dialect->close(s);
     op_queue_done(&s->unstored); /* nobody is left to be told */
-    blob_unref(TAKE_PTR(s->late_whole));
+    forget_questions(s);
+    answer_unref(TAKE_PTR(s->late_whole));
     (void)count_kept(s);
     set_state(s, may_outlive_client(s) ? SESSION_LEAVING : SESSION_ENDED);
 }
@@ -454,6 +436,7 @@ void session_start(struct room_links *links, struct conn *c, const char *accept,
     s->loop = room_links_loop(links);
     s->next_op = 1;
     room_links_add_session(links, s);
+    metric_add(METRIC_GATEWAY_CLIENTS, 1);
     conn_accept(c, accept, subprotocol, &conn_owner, s);
     dialect->open(s, room, params);
     if (s->conn)

@@ -1,7 +1,8 @@
 /*
- * session: one client in one room, whatever it speaks. It numbers what the client asks of the room
- * and keeps it until it is answered, so that it can be asked again when the room was started anew,
- * and keeps applied edits until they are stored, so that the client can be told.
+ * session: one client in one room, whatever it speaks. It numbers the client's edits and keeps each
+ * until the room has answered, so that it can be sent again when the room was started anew, and
+ * then until it is stored, so that the client can be told. Rooms whose level of acknowledgement is
+ * `room` (common/ack_level.h) have no second wait.
  *
  *     JOINED → LIVE → LEAVING → ENDED
  *
@@ -10,6 +11,8 @@
  * LEAVING  it is gone; edits of its are not yet answered and outlive it until they are, for
  *          SESSION_LEAVING_MS at most
  * ENDED    out of the room; the memory goes at the end of the turn
+ *
+ * What a client lacks of the document comes from the room's segment (joins.h), not from the room.
  *
  * Bounds: above SESSION_UNANSWERED_MAX bytes the client is not read. Above SESSION_UNSTORED_MAX
  * bytes (the store is down for long) a dialect with an echo forgets the single edits and sends the
@@ -42,6 +45,7 @@ enum session_state {
     SESSION_ENDED,
 };
 
+struct answer;
 struct event;
 struct room_link;
 struct room_links;
@@ -60,13 +64,16 @@ struct session {
     struct op_queue unanswered;
     struct op_queue unstored;
     uint64_t whole_seq; /* once this is stored the client gets the whole document; 0: no need */
-    struct blob *late_whole; /* the whole document, for when late_seq is stored; or NULL */
+    struct answer *late_whole; /* the whole document, for when late_seq is stored; or NULL */
     uint64_t late_seq;
-    size_t kept_bytes; /* of the queues, as counted by the links */
-    struct blob
-        *next_sync;   /* the state vector to ask with when the question under way is answered */
-    bool is_syncing;  /* one is under way */
-    bool needs_whole; /* the next question is for the whole document */
+    size_t kept_bytes; /* of the queues, the question and the presence, as counted */
+
+    struct blob *question; /* the state vector of a client that waits for its answer, or NULL */
+    bool needs_whole;      /* it gets the whole document, unasked */
+    bool is_asking;        /* in the queue of joins.h */
+    uint64_t next_answer_ms;
+    TAILQ_ENTRY(session) asking_entry;
+
     struct blob *awareness;  /* the last presence message to the room */
     bool has_late_awareness; /* it could not be sent yet */
     uint64_t query_ms;       /* when all presence was last asked for */
@@ -86,34 +93,39 @@ void session_start(struct room_links *links, struct conn *c, const char *accept,
 
 /* ---- for dialects ---- */
 
-/* Asks for what `state_vector` lacks; answered by on_sync. One question is under way at a time; of
- * those that come meanwhile the latest is asked. */
+/* Asks for what the client lacks: answered with the dialect's encode_state(), after which the
+ * session is LIVE, or on_refused(). A question that was not answered yet is replaced. */
 void session_sync(struct session *s, struct slice state_vector);
-/* Asks for the whole document, answered by on_sync with an op of OP_SYNC_WHOLE. */
-void session_sync_whole(struct session *s);
-/* An edit; answered by on_rejected or, in time, on_stored. */
+/* An edit; answered by on_rejected or, in time, on_acknowledged. */
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag);
-/* Presence; at most SESSION_AWARENESS_MAX bytes. */
+/* Presence; at most SESSION_AWARENESS_MAX bytes. May close the client, like session_update(). */
 void session_awareness(struct session *s, struct slice awareness);
 /* Asks for all presence. */
 void session_query_awareness(struct session *s);
 void session_set_live(struct session *s);
 /* Sends and consumes frames, or closes the client if there was no memory for them (NULL). */
 void session_send_new(struct session *s, struct blob *frames);
-void session_send_large_new(struct session *s, struct blob *frames);
 /* Closes the client with the code and the text of a refusal. */
 void session_close(struct session *s, uint32_t refusal);
 
 /* ---- for the link ---- */
 
-/* Says everything to a room that has not heard of the session: joins, asks again what was not
+/* Says everything to a room that has not heard of the session: joins, sends again what was not
  * answered, repeats the presence. */
 void session_rejoin(struct session *s);
+/* The link is subscribed: from now on questions can be answered. */
+void session_handle_subscribed(struct session *s);
 void session_handle_applied(struct session *s, uint64_t op, uint64_t seq);
 void session_handle_rejected(struct session *s, uint64_t op, uint32_t refusal);
-void session_handle_sync(struct session *s, const struct msg_room_sync *m);
-/* Everything up to `seq` is stored. */
+/* Edits up to `seq` may be acknowledged. */
 void session_handle_stored(struct session *s, uint64_t seq);
 bool session_waits_for_store(const struct session *s);
 /* The room is refused; the session is off the link already. */
 void session_handle_refused(struct session *s, uint32_t refusal);
+
+/* ---- for joins ---- */
+
+/* The answer to its question, which holds everything up to `seq`. */
+void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq);
+/* There is none. */
+void session_handle_no_answer(struct session *s, uint32_t refusal);

@@ -306,18 +306,40 @@ enum ws_event_kind ws_parser_next(struct ws_parser *p, uint8_t **data, size_t *l
 
 /* ---- frames of the server ---- */
 
+static size_t frame_head_len(size_t payload_len)
+{
+    return payload_len < 126 ? 2 : payload_len <= 0xffff ? 4 : 10;
+}
+
+static void write_frame_head(enum ws_opcode opcode, size_t payload_len, uint8_t *out)
+{
+    size_t head = frame_head_len(payload_len);
+
+    out[0] = (uint8_t)(FIN | opcode);
+    out[1] = head == 2 ? (uint8_t)payload_len : head == 4 ? 126 : 127;
+    for (size_t i = 2; i < head; i++)
+        out[i] = (uint8_t)((uint64_t)payload_len >> 8 * (head - 1 - i));
+}
+
 struct blob *ws_frame_new(enum ws_opcode opcode, size_t len, uint8_t **ret_payload)
 {
-    size_t head = len < 126 ? 2 : len <= 0xffff ? 4 : 10;
+    size_t head = frame_head_len(len);
     struct blob *b = blob_try_new(head + len);
 
     if (!b)
         return NULL;
-    b->data[0] = (uint8_t)(FIN | opcode);
-    b->data[1] = head == 2 ? (uint8_t)len : head == 4 ? 126 : 127;
-    for (size_t i = 2; i < head; i++)
-        b->data[i] = (uint8_t)((uint64_t)len >> 8 * (head - 1 - i));
+    write_frame_head(opcode, len, b->data);
     *ret_payload = b->data + head;
+    return b;
+}
+
+struct blob *ws_frame_begin(enum ws_opcode opcode, struct slice first, size_t rest)
+{
+    size_t head = frame_head_len(first.len + rest);
+    struct blob *b = blob_new(head + first.len);
+
+    write_frame_head(opcode, first.len + rest, b->data);
+    memcpy(b->data + head, first.data, first.len);
     return b;
 }
 

@@ -99,6 +99,9 @@ void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase);
 
 /* A new frame whose payload of `len` bytes the caller fills in; NULL without memory. */
 struct blob *ws_frame_new(enum ws_opcode opcode, size_t len, uint8_t **ret_payload);
+/* The begin of a new frame: its header and the first bytes of a payload of which `rest` more follow
+ * in another blob. For few bytes: aborts without memory. */
+struct blob *ws_frame_begin(enum ws_opcode opcode, struct slice first, size_t rest);
 /* A new frame with these bytes, for small payloads: aborts without memory. */
 struct blob *ws_frame(enum ws_opcode opcode, struct slice payload);
 /* A new close frame; `reason` is cut at WS_REASON_MAX. WS_CLOSE_NONE gives an empty one. */

@@ -1,7 +1,6 @@
 #include "gateway/yproto.h"
 
 #include "crdt/lib0.h"
-#include "gateway/json_check.h"
 #include "gateway/ws.h"
 
 #include <errno.h>
@@ -16,7 +15,7 @@ enum {
     SYNC_UPDATE = 2,
 };
 
-#define VARINT_MAX 10u /* bytes of a 64-bit varint */
+#define HEAD_MAX 12u /* bytes before a body: two of kinds, and a 64-bit varint */
 
 static struct slice read_slice(struct lib0_reader *r)
 {
@@ -64,34 +63,27 @@ int yproto_next(struct slice *rest, struct yproto_message *ret)
     return 1;
 }
 
-static size_t write_varint(uint8_t *out, uint64_t value)
+/* Writes what stands before a body of `len` bytes; returns how long that is. */
+static size_t write_head(enum yproto_kind kind, size_t len, uint8_t out[HEAD_MAX])
 {
-    size_t len = 0;
+    uint8_t *p = out;
 
-    while (value >= 0x80) {
-        out[len++] = (uint8_t)(value | 0x80);
-        value >>= 7;
+    if (kind == YPROTO_AWARENESS) {
+        *p++ = TYPE_AWARENESS;
+    } else {
+        *p++ = TYPE_SYNC;
+        *p++ = kind == YPROTO_STEP1 ? SYNC_STEP1 : kind == YPROTO_STEP2 ? SYNC_STEP2 : SYNC_UPDATE;
     }
-    out[len++] = (uint8_t)value;
-    return len;
+    return (size_t)(lib0_put_uint(p, len) - out);
 }
 
 struct blob *yproto_frame(enum yproto_kind kind, struct slice body)
 {
-    uint8_t head[2 + VARINT_MAX];
+    uint8_t head[HEAD_MAX];
     uint8_t *payload;
-    size_t len = 0;
-
-    if (kind == YPROTO_AWARENESS) {
-        head[len++] = TYPE_AWARENESS;
-    } else {
-        head[len++] = TYPE_SYNC;
-        head[len++] = kind == YPROTO_STEP1   ? SYNC_STEP1
-                      : kind == YPROTO_STEP2 ? SYNC_STEP2
-                                             : SYNC_UPDATE;
-    }
-    len += write_varint(head + len, body.len);
+    size_t len = write_head(kind, body.len, head);
     struct blob *frame = ws_frame_new(WS_BINARY, len + body.len, &payload);
+
     if (!frame)
         return NULL;
     memcpy(payload, head, len);
@@ -100,65 +92,15 @@ struct blob *yproto_frame(enum yproto_kind kind, struct slice body)
     return frame;
 }
 
+struct blob *yproto_frame_begin(enum yproto_kind kind, size_t len)
+{
+    uint8_t head[HEAD_MAX];
+    size_t head_len = write_head(kind, len, head);
+
+    return ws_frame_begin(WS_BINARY, slice_of(head, head_len), len);
+}
+
 bool yproto_update_is_empty(struct slice update)
 {
     return update.len == 2 && update.data[0] == 0 && update.data[1] == 0;
-}
-
-/* ---- awareness updates ---- */
-
-int awareness_reader_init(struct awareness_reader *reader, struct slice update)
-{
-    struct lib0_reader r;
-
-    lib0_reader_init(&r, update.data, update.len);
-    reader->left = lib0_read_uint(&r);
-    reader->rest = slice_of(r.pos, lib0_remaining(&r));
-    return r.has_failed ? -EBADMSG : 0;
-}
-
-int awareness_reader_next(struct awareness_reader *reader, struct awareness_state *ret)
-{
-    struct lib0_reader r;
-
-    if (reader->left == 0)
-        return 0;
-    lib0_reader_init(&r, reader->rest.data, reader->rest.len);
-    uint64_t client = lib0_read_uint(&r);
-    uint64_t clock = lib0_read_uint(&r);
-    struct crdt_slice json = lib0_read_string(&r);
-    if (r.has_failed)
-        return -EBADMSG;
-    reader->left--;
-    reader->rest = slice_of(r.pos, lib0_remaining(&r));
-    *ret = (struct awareness_state){
-        .client = client, .clock = clock, .json = slice_of(json.data, json.len)};
-    return 1;
-}
-
-bool awareness_is_sound(struct slice update)
-{
-    struct awareness_reader reader;
-    struct awareness_state state;
-    int r = awareness_reader_init(&reader, update);
-
-    while (r >= 0 && (r = awareness_reader_next(&reader, &state)) > 0)
-        if (!json_check(state.json))
-            return false;
-    return r == 0 && reader.rest.len == 0;
-}
-
-struct blob *awareness_encode(const struct awareness_state *state)
-{
-    uint8_t head[1 + 3 * VARINT_MAX];
-    size_t len = 0;
-
-    head[len++] = 1;
-    len += write_varint(head + len, state->client);
-    len += write_varint(head + len, state->clock);
-    len += write_varint(head + len, state->json.len);
-    struct blob *b = blob_new(len + state->json.len);
-    memcpy(b->data, head, len);
-    memcpy(b->data + len, state->json.data, state->json.len);
-    return b;
 }

@@ -28,30 +28,8 @@ WARN_UNUSED int yproto_next(struct slice *rest, struct yproto_message *ret);
 /* A new WebSocket frame with one message; NULL without memory. Not for QUERY and FOREIGN. */
 struct blob *yproto_frame(enum yproto_kind kind, struct slice body);
 
+/* The begin of such a frame, of which a body of `len` bytes follows in another blob. */
+struct blob *yproto_frame_begin(enum yproto_kind kind, size_t len);
+
 /* Does the update (v1) hold neither structs nor deletions? */
 bool yproto_update_is_empty(struct slice update);
-
-/* ---- awareness updates ---- */
-
-struct awareness_state {
-    uint64_t client;
-    uint64_t clock;
-    struct slice json; /* "null": the client is gone */
-};
-
-struct awareness_reader {
-    struct slice rest;
-    uint64_t left;
-};
-
-/* 0 or -EBADMSG. */
-WARN_UNUSED int awareness_reader_init(struct awareness_reader *r, struct slice update);
-/* Reads one state; 1, 0 behind the last one, or -EBADMSG. */
-WARN_UNUSED int awareness_reader_next(struct awareness_reader *r, struct awareness_state *ret);
-
-/* Does it decode as a whole, with JSON for every state? Clients parse each other's states, and one
- * that is no JSON would throw in all of them. */
-bool awareness_is_sound(struct slice update);
-
-/* A new awareness update with one state. */
-struct blob *awareness_encode(const struct awareness_state *state);

@@ -3,11 +3,14 @@
 #include "common/config.h"
 #include "common/ipc.h"
 #include "common/loop.h"
+#include "common/names.h"
+#include "crdt/lib0.h"
 #include "gateway/gateway.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -234,7 +237,7 @@ void peer_send_fd(int fd, struct blob *frame, int passed)
     (void)close(passed);
 }
 
-int roomd_open_room(struct gateway_under_test *g, const char *room, int64_t seen_seq)
+int roomd_open_room_only(struct gateway_under_test *g, const char *room, int64_t seen_seq)
 {
     int pair[2];
 
@@ -252,12 +255,79 @@ int roomd_open_room(struct gateway_under_test *g, const char *room, int64_t seen
     return pair[0];
 }
 
+void room_subscribe(int room)
+{
+    PEER_SEND(room, link_welcome, .lineage = 1);
+}
+
+int roomd_open_room(struct gateway_under_test *g, const char *room, int64_t seen_seq)
+{
+    int fd = roomd_open_room_only(g, room, seen_seq);
+
+    room_subscribe(fd);
+    return fd;
+}
+
 uint64_t room_expect_join(int room, uint32_t format)
 {
     PEER_EXPECT(room, session_join, SESSION_JOIN, join)
     cr_expect(join.format == format);
     cr_expect(join.session != 0);
     return join.session;
+}
+
+/* ---- segments ---- */
+
+struct segment *room_segment(const struct gateway_under_test *g, const char *room,
+                             uint64_t base_seq, struct slice checkpoint)
+{
+    struct config config = {.run = (char *)g->dir};
+    char hash[NAME_HASH_HEX + 1];
+    struct segment *segment;
+
+    cr_assert(config_make_run(&config) == 0);
+    name_hash(slice_str("default"), slice_str(room), hash);
+    char *dir CLEANUP_FREE = config_rooms_dir(&config);
+    char *path CLEANUP_FREE = xasprintf("%s/%s", dir, hash);
+    char *next CLEANUP_FREE = xasprintf("%s.next", path);
+    int fd = open(next, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0, "%s: %s", next, strerror(errno));
+    cr_assert(segment_create(fd, slice_str("default"), slice_str(room), base_seq, checkpoint,
+                             &segment) == 0);
+    cr_assert(rename(next, path) == 0);
+    return segment;
+}
+
+void segment_add(struct segment *segment, uint64_t seq, struct slice update)
+{
+    struct segment_record r = {.seq = seq, .kind = SEGMENT_UPDATE_V1, .payload = update};
+
+    cr_assert(segment_append(segment, &r, 1) == 0);
+}
+
+struct blob *text_update(uint64_t client, uint64_t clock, char letter, size_t len)
+{
+    struct crdt_buf buf = {0};
+    char *text CLEANUP_FREE = xmalloc(len);
+
+    memset(text, letter, len);
+    lib0_write_uint(&buf, 1); /* client */
+    lib0_write_uint(&buf, 1); /* struct */
+    lib0_write_uint(&buf, client);
+    lib0_write_uint(&buf, clock);
+    lib0_write_u8(&buf, clock > 0 ? 0x84 : 4); /* a string, with its left neighbour if it has one */
+    if (clock > 0) {
+        lib0_write_uint(&buf, client);
+        lib0_write_uint(&buf, clock - 1);
+    } else {
+        lib0_write_uint(&buf, 1); /* in a root */
+        lib0_write_slice(&buf, "t", 1);
+    }
+    lib0_write_slice(&buf, text, len);
+    lib0_write_uint(&buf, 0); /* deletions */
+    struct blob *update = blob_copy(slice_of(buf.data, buf.len));
+    crdt_buf_done(&buf);
+    return update;
 }
 
 /* ---- clients ---- */

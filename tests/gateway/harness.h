@@ -5,6 +5,7 @@
 #pragma once
 
 #include "common/blob.h"
+#include "common/segment.h"
 #include "proto/proto.h"
 
 #include <sys/types.h>
@@ -51,10 +52,23 @@ static inline void cleanup_blob(struct blob **b)
 #define CLEANUP_BLOB __attribute__((cleanup(cleanup_blob)))
 
 /* Answers the gateway's question for a room; returns the room's end of the link, on which the
- * gateway's first message was checked to be LINK_OPEN with this `seen_seq` (-1: none). */
+ * gateway's first message was checked to be LINK_OPEN with this `seen_seq` (-1: none). Then the
+ * link is subscribed, unless it is left to the test. */
 int roomd_open_room(struct gateway_under_test *g, const char *room, int64_t seen_seq);
+int roomd_open_room_only(struct gateway_under_test *g, const char *room, int64_t seen_seq);
+void room_subscribe(int room);
 /* The number of the session that joins next. */
 uint64_t room_expect_join(int room, uint32_t format);
+
+/* ---- as a room's segment ---- */
+
+/* A new segment at the room's place, which replaces what is there; for segment_free(). */
+struct segment *room_segment(const struct gateway_under_test *g, const char *room,
+                             uint64_t base_seq, struct slice checkpoint);
+void segment_add(struct segment *segment, uint64_t seq, struct slice update);
+/* The update (v1) by which `client` adds `len` times the same letter to the root text `t`, from its
+ * clock `clock` on. */
+struct blob *text_update(uint64_t client, uint64_t clock, char letter, size_t len);
 
 /* ---- as a client ---- */
 

@@ -1,6 +1,6 @@
 #include "gateway/json_frames.h"
 
-#include "gateway/yproto.h"
+#include "crdt/awareness_update.h"
 #include "proto/refusal.h"
 
 #include <criterion/criterion.h>
@@ -163,11 +163,15 @@ Test(json_frames, frames_of_the_server)
 
 static struct blob *presence(const char *json)
 {
-    struct blob *update = awareness_encode(
-        &(struct awareness_state){.client = 5, .clock = 1, .json = slice_str(json)});
-    struct blob *frames = json_frames_presence(blob_slice(update));
+    struct slice text = slice_str(json);
+    struct crdt_buf update = {0};
 
-    blob_unref(update);
+    crdt_awareness_write_count(&update, 1);
+    crdt_awareness_write_state(
+        &update,
+        &(struct crdt_awareness_state){.client = 5, .clock = 1, .json = {text.data, text.len}});
+    struct blob *frames = json_frames_presence(slice_of(update.data, update.len));
+    crdt_buf_done(&update);
     return frames;
 }
 
@@ -176,6 +180,7 @@ Test(json_frames, presence_of_others)
     expect_text(presence("{\"user\":\"k\"}"), "{\"t\":\"presence\",\"client\":5,\"user\":\"k\"}");
     expect_text(presence("{\"t\":\"op\",\"client\":6}"), "{\"t\":\"presence\",\"client\":5}");
     expect_text(presence("null"), "{\"t\":\"presence\",\"client\":5,\"left\":true}");
+    expect_text(presence(" null\n"), "{\"t\":\"presence\",\"client\":5,\"left\":true}");
     expect_text(presence("[1]"), "{\"t\":\"presence\",\"client\":5,\"state\":[1]}");
     cr_expect(presence("{{") == NULL);
     cr_expect(json_frames_presence(slice_of("\0", 1)) == NULL);

@@ -2,6 +2,7 @@
  */
 #include "harness.h"
 
+#include "crdt/awareness_update.h"
 #include "gateway/room_link.h"
 #include "gateway/session.h"
 #include "proto/refusal.h"
@@ -38,17 +39,13 @@ static struct slice bytes(const char *s)
 
 Test(rooms, a_client_asks_and_is_answered)
 {
+    struct segment *segment = room_segment(&g, "a/b/c", 0, slice_of("\0\0", 2));
     int client = client_open(&g, "/yjs/a%2Fb/c");
     client_send(client, BIN("\0\0\1\0"));
     int room = roomd_open_room(&g, "a/b/c", -1);
     uint64_t session = room_expect_join(room, 1);
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
-    cr_expect(sync.session == session);
-    cr_expect(slice_equal(sync.state_vector, slice_of("\0", 1)));
-    PEER_SEND(room, room_sync, .session = session, .op = sync.op, .seq = 3,
-              .update = bytes("state"), .state_vector = bytes("sv"));
-    client_expect(client, BIN("\0\1\5state"));
-    client_expect(client, BIN("\0\0\2sv"));
+    client_expect(client, BIN("\0\1\2\0\0"));
+    client_expect(client, BIN("\0\0\1\0"));
     PEER_SEND(room, room_awareness, .only = session, .awareness = bytes("who"));
     client_expect(client, BIN("\1\3who"));
     client_send(client, BIN("\3\3"));
@@ -59,6 +56,7 @@ Test(rooms, a_client_asks_and_is_answered)
     PEER_EXPECT(room, session_leave, SESSION_LEAVE, leave)
     cr_expect(leave.session == session);
     cr_expect(peer_has_ended(room), "the last client closes the link");
+    segment_free(segment);
 }
 
 Test(rooms, an_edit_goes_to_others_at_once_and_back_when_stored)
@@ -90,6 +88,54 @@ Test(rooms, an_edit_goes_to_others_at_once_and_back_when_stored)
     cr_expect(peer_is_quiet(room), "an update of nothing stays here");
 }
 
+/* A frame of one presence whose JSON is `depth` arrays inside each other. */
+static void send_nested_presence(int client, unsigned depth)
+{
+    struct crdt_buf update = {0}, json = {0};
+    uint8_t frame[300] = {1};
+
+    for (unsigned i = 0; i < 2 * depth; i++)
+        lib0_write_u8(&json, i < depth ? '[' : ']');
+    crdt_awareness_write_count(&update, 1);
+    crdt_awareness_write_state(
+        &update, &(struct crdt_awareness_state){.client = 5, .json = {json.data, json.len}});
+    uint8_t *end = lib0_put_uint(frame + 1, update.len);
+    memcpy(end, update.data, update.len);
+    client_send(client, 2, frame, (size_t)(end - frame) + update.len);
+    crdt_buf_done(&update);
+    crdt_buf_done(&json);
+}
+
+Test(rooms, presence_that_others_could_not_parse_stays_here)
+{
+    static const struct {
+        const char *what;
+        const char *frame;
+        size_t len;
+    } rows[] = {
+        {"no JSON", "\1\6\1\5\1\2{{", 8},
+        {"no UTF-8", "\1\6\1\5\1\2\"\xff", 8},
+        {"fewer states than announced", "\1\6\2\5\1\2{}", 8},
+        {"more states than announced", "\1\7\1\5\1\2{}\0", 9},
+        {"no count", "\1\0", 2},
+    };
+    int client = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+
+    (void)room_expect_join(room, 1);
+    send_nested_presence(client, 64);
+    PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, presence)
+    cr_expect(presence.awareness.len == 1 + 1 + 1 + 2 + 128);
+    send_nested_presence(client, 65);
+    client_expect_close(client, 1007);
+    PEER_EXPECT(room, session_leave, SESSION_LEAVE, leave)
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        client = client_open(&g, "/yjs/r");
+        client_send(client, 2, rows[i].frame, rows[i].len);
+        client_expect_close(client, 1007);
+    }
+}
+
 Test(rooms, a_lost_room_is_asked_for_again_with_all_that_was_not_answered)
 {
     int client = client_open(&g, "/yjs/r");
@@ -104,16 +150,12 @@ Test(rooms, a_lost_room_is_asked_for_again_with_all_that_was_not_answered)
     client_expect(client, BIN("\0\2\1x"));
     client_send(client, BIN("\0\2\3def"));
     PEER_EXPECT(room, session_update, SESSION_UPDATE, second)
-    client_send(client, BIN("\0\0\1\0"));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
     (void)close(room);
 
     room = roomd_open_room(&g, "r", 9);
     cr_expect(room_expect_join(room, 1) == session);
     PEER_EXPECT(room, session_update, SESSION_UPDATE, second_again)
     cr_expect(second_again.op == second.op && slice_equal(second_again.update, bytes("def")));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync_again)
-    cr_expect(sync_again.op == sync.op);
     PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, presence_again)
     cr_expect(slice_equal(presence_again.awareness, presence.awareness));
     PEER_SEND(room, room_applied, .session = session, .op = second.op, .seq = 10);
@@ -142,7 +184,6 @@ Test(rooms, a_room_that_sends_nonsense_loses_the_link_and_nothing_else)
     /* Sessions that are not here, and answers to what was not asked, are late and no nonsense. */
     PEER_SEND(room, room_applied, .session = session + 1, .op = 1, .seq = 1);
     PEER_SEND(room, room_applied, .session = session, .op = 999, .seq = 1);
-    PEER_SEND(room, room_sync, .session = session, .op = 999, .seq = 1);
     PEER_SEND(room, room_update, .seq = 2, .update = bytes("x"));
     client_expect(client, BIN("\0\2\1x"));
 }
@@ -264,21 +305,6 @@ Test(rooms, malformed_frames_of_a_yjs_client)
     (void)first;
 }
 
-Test(rooms, one_question_at_a_time_and_the_latest_next)
-{
-    int client = client_open(&g, "/yjs/r");
-    int room = roomd_open_room(&g, "r", -1);
-    uint64_t session = room_expect_join(room, 1);
-    client_send(client, BIN("\0\0\1A"));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, first)
-    client_send(client, BIN("\0\0\1B\0\0\1C"));
-    cr_expect(peer_is_quiet(room));
-    PEER_SEND(room, room_sync, .session = session, .op = first.op, .update = bytes("u"));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, last)
-    cr_expect(slice_equal(last.state_vector, bytes("C")));
-    cr_expect(peer_is_quiet(room));
-}
-
 /* ---- limits ---- */
 
 Test(rooms, a_client_whose_edits_are_not_answered_is_not_read)
@@ -324,119 +350,6 @@ Test(rooms, a_client_that_does_not_read_is_closed)
     client_expect_close(slow, 1013);
 }
 
-Test(rooms, one_large_document_may_wait_for_a_slow_client)
-{
-    static const size_t size = 40 << 20;
-    int client = client_open(&g, "/yjs/r");
-    int room = roomd_open_room(&g, "r", -1);
-    uint64_t session = room_expect_join(room, 1);
-    struct blob *body CLEANUP_BLOB = blob_new(size);
-
-    memset(body->data, 1, size);
-    client_send(client, BIN("\0\0\1\0"));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
-    PEER_SEND(room, room_sync, .session = session, .op = sync.op, .update = blob_slice(body),
-              .state_vector = bytes("sv"));
-    for (uint64_t seq = 1; seq <= 5; seq++)
-        PEER_SEND(room, room_update, .seq = seq, .update = slice_of(body->data, 1 << 20));
-    struct blob *got CLEANUP_BLOB = NULL;
-    cr_expect(client_receive(client, &got) == 2 && got->len > size);
-    client_expect(client, BIN("\0\0\2sv"));
-    for (int i = 0; i < 5; i++) {
-        blob_unref(got);
-        cr_expect(client_receive(client, &got) == 2);
-    }
-}
-
-Test(rooms, a_store_that_is_down_for_long_costs_one_document)
-{
-    static const size_t size = 1 << 20;
-    int client = client_open(&g, "/yjs/r");
-    int room = roomd_open_room(&g, "r", -1);
-    uint64_t session = room_expect_join(room, 1);
-    uint8_t *edit = calloc(1, size);
-    uint64_t seq = 0;
-
-    memcpy(edit, "\0\2\xfb\xff\x3f", 5);
-    for (; seq < 12; seq++) {
-        client_send(client, 2, edit, size);
-        PEER_EXPECT(room, session_update, SESSION_UPDATE, m)
-        PEER_SEND(room, room_applied, .session = session, .op = m.op, .seq = seq + 1);
-    }
-    PEER_SEND(room, room_stored, .stored_seq = seq);
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, whole)
-    cr_expect(slice_equal(whole.state_vector, slice_of("\0", 1)));
-    PEER_SEND(room, room_sync, .session = session, .op = whole.op, .seq = seq,
-              .update = bytes("all"), .state_vector = bytes("sv"));
-    struct blob *got CLEANUP_BLOB = NULL;
-    do { /* the edits after the last that was forgotten come one by one */
-        blob_unref(got);
-        got = NULL;
-        cr_assert(client_receive(client, &got) == 2);
-    } while (got->len == size);
-    cr_expect(slice_equal(blob_slice(got), slice_of("\0\1\3all", 6)));
-    cr_expect(peer_is_quiet(client), "no question of ours follows");
-    free(edit);
-}
-
-/* The whole document holds more than was asked for: it is no word that all of it is stored. */
-Test(rooms, the_document_that_stands_for_echoes_waits_for_the_store)
-{
-    static const size_t size = 1 << 20;
-    int client = client_open(&g, "/yjs/r");
-    int room = roomd_open_room(&g, "r", -1);
-    uint64_t session = room_expect_join(room, 1);
-    uint8_t *edit = calloc(1, size);
-    uint64_t seq = 0;
-    uint8_t last = 0;
-
-    memcpy(edit, "\0\2\xfb\xff\x3f", 5);
-    for (; seq < 9; seq++) {
-        client_send(client, 2, edit, size);
-        PEER_EXPECT(room, session_update, SESSION_UPDATE, m)
-        PEER_SEND(room, room_applied, .session = session, .op = m.op, .seq = seq + 1);
-    }
-    PEER_SEND(room, room_stored, .stored_seq = seq);
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, whole)
-    PEER_SEND(room, room_sync, .session = session, .op = whole.op, .seq = seq + 5,
-              .update = bytes("all"), .state_vector = bytes("sv"));
-    PEER_SEND(room, room_stored, .stored_seq = seq + 4);
-    PEER_SEND(room, room_awareness, .awareness = bytes("who"));
-    while (last != 1) { /* echoes may come before; the document may not */
-        struct blob *got CLEANUP_BLOB = NULL;
-        cr_assert(client_receive(client, &got) == 2);
-        cr_assert(!slice_equal(blob_slice(got), slice_of("\0\1\3all", 6)), "not yet");
-        last = got->data[0];
-    }
-    PEER_SEND(room, room_stored, .stored_seq = seq + 5);
-    client_expect(client, BIN("\0\1\3all"));
-    free(edit);
-}
-
-/* Many clients that ask for a large document and do not read it. */
-Test(rooms, large_documents_that_wait_are_bounded_together)
-{
-    static const size_t size = 180 << 20;
-    struct blob *body CLEANUP_BLOB = blob_new(size);
-    int clients[3];
-    int room = -1;
-
-    memset(body->data, 1, size);
-    for (size_t i = 0; i < 3; i++) {
-        clients[i] = client_open(&g, "/yjs/r");
-        client_send(clients[i], BIN("\0\0\1\0"));
-        room = room < 0 ? roomd_open_room(&g, "r", -1) : room;
-        uint64_t session = room_expect_join(room, 1);
-        PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
-        PEER_SEND(room, room_sync, .session = session, .op = sync.op, .update = blob_slice(body),
-                  .state_vector = bytes("sv"));
-    }
-    client_expect_close(clients[2], 1013);
-    struct blob *got CLEANUP_BLOB = NULL;
-    cr_expect(client_receive(clients[0], &got) == 2 && got->len > size);
-    client_expect(clients[0], BIN("\0\0\2sv"));
-}
-
 Test(rooms, pings_without_reading_do_not_pile_up)
 {
     int client = client_open(&g, "/yjs/r");
@@ -450,9 +363,13 @@ Test(rooms, pings_without_reading_do_not_pile_up)
 
 /* ---- JSON ---- */
 
+/* The v2 update of nothing, and the state vector of nothing. */
+#define EMPTY_SYNC "{\"t\":\"sync\",\"state\":\"AAAAAAAAAQAAAAAAAA==\",\"sv\":\"AA==\"}"
+
 /* A JSON client that has its document; `*ret_session` is its number. */
 static int join_json(int *room, uint64_t *ret_session)
 {
+    struct segment *segment = room_segment(&g, "r", 0, slice_of("\0\0", 2));
     int client = client_open(&g, "/rooms/r/ws");
     struct blob *hello CLEANUP_BLOB = NULL;
 
@@ -461,10 +378,8 @@ static int join_json(int *room, uint64_t *ret_session)
     if (*room < 0)
         *room = roomd_open_room(&g, "r", -1);
     *ret_session = room_expect_join(*room, 2);
-    PEER_EXPECT(*room, session_sync, SESSION_SYNC, sync)
-    PEER_SEND(*room, room_update, .seq = 1, .update = bytes("x"), .update_v2 = bytes("x"));
-    PEER_SEND(*room, room_sync, .session = *ret_session, .op = sync.op, .seq = 1,
-              .update = slice_of("\1\2\3", 3), .state_vector = slice_of("\0", 1));
+    client_expect(client, TEXT(EMPTY_SYNC));
+    segment_free(segment);
     return client;
 }
 
@@ -473,7 +388,6 @@ Test(rooms, a_json_client)
     int room = -1;
     uint64_t a;
     int client = join_json(&room, &a);
-    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
     client_send(client, TEXT("{\"t\":\"op\",\"seq\":41,\"data\":{\"update\":\"AQID\"}}"));
     PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
     cr_expect(edit.format == 2 && slice_equal(edit.update, slice_of("\1\2\3", 3)));
@@ -493,35 +407,11 @@ Test(rooms, a_json_client)
     client_expect_close(client, 1003);
 }
 
-/* All that a query has room for; percent-decoding alone takes more than the bytes that are meant.
- */
-Test(rooms, a_json_client_s_state_vector_may_be_long)
-{
-    static const char path[] = "/rooms/j/ws?since=";
-    enum { CHARS = 4000 };
-    struct blob *expected CLEANUP_BLOB = blob_new(CHARS / 4 * 3);
-    char target[sizeof(path) + CHARS];
-
-    memcpy(target, path, sizeof(path));
-    for (size_t i = 0; i < CHARS; i += 4)
-        memcpy(target + sizeof(path) - 1 + i, "AQID", 4);
-    target[sizeof(target) - 1] = '\0';
-    for (size_t i = 0; i < expected->len; i++)
-        expected->data[i] = (uint8_t)(1 + i % 3);
-    int client = client_open(&g, target);
-    int room = roomd_open_room(&g, "j", -1);
-    (void)room_expect_join(room, 2);
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, sync)
-    cr_expect(slice_equal(sync.state_vector, blob_slice(expected)));
-    (void)close(client);
-}
-
 Test(rooms, json_presence)
 {
     int room = -1;
     uint64_t session;
     int client = join_json(&room, &session);
-    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
     client_send(client, TEXT("{\"t\":\"presence\",\"client\":5,\"user\":\"k\"}"));
     PEER_EXPECT(room, session_awareness, SESSION_AWARENESS, m)
     cr_expect(m.awareness.len == 2 + 5 + 1 + 12);
@@ -535,18 +425,17 @@ Test(rooms, json_presence)
     client_expect(client, TEXT("{\"t\":\"presence\",\"client\":8}"));
 }
 
-Test(rooms, a_json_client_gets_all_when_an_edit_came_without_v2)
+/* A room that does not know of the client yet sends v1 only. */
+Test(rooms, a_json_client_gets_every_edit_in_v2)
 {
     int room = -1;
     uint64_t session;
     int client = join_json(&room, &session);
-    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
-    PEER_SEND(room, room_update, .seq = 2, .update = bytes("x"));
-    PEER_SEND(room, room_update, .seq = 3, .update = bytes("x"));
-    PEER_EXPECT(room, session_sync, SESSION_SYNC, first)
-    PEER_SEND(room, room_sync, .session = session, .op = first.op, .seq = 3,
-              .update = slice_of("\1", 1));
-    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":3,\"data\":{\"update\":\"AQ==\"}}"));
+    PEER_SEND(room, room_update, .seq = 2, .update = slice_of("\0\0", 2));
+    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":2,\"data\":{\"update\":"
+                               "\"AAAAAAAAAQAAAAAAAA==\"}}"));
+    PEER_SEND(room, room_update, .seq = 3, .update = bytes("what does not decode"));
+    client_expect_close(client, 1013);
 }
 
 Test(rooms, a_join_that_the_room_refuses_closes_the_client)
@@ -554,7 +443,6 @@ Test(rooms, a_join_that_the_room_refuses_closes_the_client)
     int room = -1;
     uint64_t session;
     int client = join_json(&room, &session);
-    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"AQID\",\"sv\":\"AA==\"}"));
     PEER_SEND(room, room_rejected, .session = session, .op = 0, .refusal = REFUSAL_TOO_MANY);
     client_expect(client, TEXT("{\"t\":\"error\",\"code\":\"too_many\",\"message\":"
                                "\"too many at once\"}"));

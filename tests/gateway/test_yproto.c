@@ -82,31 +82,3 @@ Test(yproto, empty_updates)
     cr_expect(!yproto_update_is_empty(slice_of("\0\0\0", 3)));
     cr_expect(!yproto_update_is_empty(slice_of(NULL, 0)));
 }
-
-/* From yjs: client 10, clock 1, {u:'x'}; and the same one gone. */
-Test(yproto, awareness)
-{
-    static const char here[] = "\1\x0a\1\x09{\"u\":\"x\"}";
-    static const char gone[] = "\1\x0a\2\4null";
-    struct awareness_state state = {.client = 10, .clock = 1, .json = slice_str("{\"u\":\"x\"}")};
-    struct awareness_reader r;
-
-    struct blob *update = awareness_encode(&state);
-    cr_expect(slice_equal(blob_slice(update), slice_of(here, sizeof(here) - 1)));
-    state = (struct awareness_state){0};
-    cr_assert(awareness_reader_init(&r, blob_slice(update)) == 0);
-    cr_expect(awareness_reader_next(&r, &state) == 1);
-    cr_expect(state.client == 10 && state.clock == 1);
-    cr_expect(slice_equal(state.json, slice_str("{\"u\":\"x\"}")));
-    cr_expect(awareness_reader_next(&r, &state) == 0);
-    blob_unref(update);
-
-    cr_expect(awareness_is_sound(slice_of(gone, sizeof(gone) - 1)));
-    cr_expect(awareness_is_sound(slice_of("\0", 1)));
-    cr_expect(!awareness_is_sound(slice_of(NULL, 0)));
-    cr_expect(!awareness_is_sound(slice_of("\1\5\1\2{{", 6)), "no JSON");
-    cr_expect(!awareness_is_sound(slice_of("\1\5\1\2\"\xff", 6)), "no UTF-8");
-    cr_expect(!awareness_is_sound(slice_of("\2\5\1\2{}", 6)), "fewer than announced");
-    cr_expect(!awareness_is_sound(slice_of("\1\5\1\2{}\0", 7)), "more than announced");
-    cr_expect(!awareness_is_sound(slice_of("\xff\xff\xff\xff\x0f\5\1\2{}", 10)), "a huge count");
-}
