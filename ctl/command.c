@@ -1,99 +1,62 @@
 #include "ctl/command.h"
 
 #include "common/buffer.h"
-#include "common/config.h"
 #include "common/loop.h"
+#include "ctl/arguments.h"
+#include "ctl/doc.h"
+#include "ctl/doctor.h"
 #include "ctl/room_list.h"
+#include "ctl/server.h"
 
 #include <errno.h>
-#include <stdbool.h>
 
-/* A command line, taken apart. */
-struct request {
-    bool is_json;
-    char **settings; /* those of the server, as config_parse() takes them; borrowed strings */
-    int count;
-};
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
-static int run_rooms(const struct request *q);
-static int run_help(const struct request *q);
-static int run_version(const struct request *q);
+/* `before`: the settings in front of the command's name; `argv`: what is behind it. */
+typedef int (*command_fn)(struct arguments *before, int argc, char **argv);
+
+static int run_rooms(struct arguments *before, int argc, char **argv);
+static int run_doc(struct arguments *before, int argc, char **argv);
+static int run_help(struct arguments *before, int argc, char **argv);
+static int run_version(struct arguments *before, int argc, char **argv);
 
 static const struct command {
     const char *name;
     const char *arguments;
     const char *help;
-    int (*fn)(const struct request *q);
+    command_fn fn;
 } commands[] = {
-    {"rooms", "[--json] [--data DIR | --run DIR]", "lists the open rooms", run_rooms},
+    {"rooms", "[--json]", "lists the open rooms and those in quarantine", run_rooms},
+    {"doc", "COMMAND FILE…", "reads, merges and converts files of updates", run_doc},
+    {"doctor", "[ROOM] [options]", "examines rooms and the store, repairs", doctor_run},
     {"help", "", "prints this", run_help},
     {"version", "", "prints the version", run_version},
 };
 
-static const struct flag {
-    const char *name;
-    size_t offset;
-    const char *help;
-} flags[] = {
-    {"--json", offsetof(struct request, is_json), "print JSON"},
-};
-
-#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
-
 /* ---- commands ---- */
 
-static const char *find_setting(const struct request *q, const char *name)
-{
-    size_t len = strlen(name);
-    const char *value = NULL;
+struct rooms_request {
+    bool is_json;
+};
 
-    for (int i = 0; i < q->count; i++) {
-        if (strncmp(q->settings[i], name, len) != 0)
-            continue;
-        if (q->settings[i][len] == '=')
-            value = q->settings[i] + len + 1;
-        else if (q->settings[i][len] == '\0' && i + 1 < q->count)
-            value = q->settings[i + 1];
-    }
-    return value;
-}
+static const struct option rooms_options[] = {
+    {"--json", NULL, NULL, offsetof(struct rooms_request, is_json), 1, "print JSON"},
+};
 
-/* The directory of the segments, or NULL after a message. */
-static char *find_rooms_dir(const struct request *q)
-{
-    const char *data = find_setting(q, "--data");
-    struct config config;
-    int rest;
+static const struct option_table rooms_table = {
+    .options = rooms_options, .count = ARRAY_LEN(rooms_options), .takes_settings = true};
 
-    /* config_parse() makes a data directory that is not there. Here it means that another one was
-     * meant. */
-    data = data ? data : "./data";
-    if (!find_setting(q, "--run") && !find_setting(q, "--config") && access(data, F_OK) < 0) {
-        (void)fprintf(stderr, "concordctl: %s: %s; which server? --data DIR says it\n", data,
-                      strerror(errno));
-        return NULL;
-    }
-    if (config_parse(&config, q->count, q->settings, &rest) < 0)
-        return NULL;
-    char *dir = config_rooms_dir(&config);
-    config_done(&config);
-    return dir;
-}
-
-static int run_rooms(const struct request *q)
+static int print_rooms(const char *dir, bool is_json)
 {
     struct room_list list;
     struct buffer out = {0};
-    char *dir CLEANUP_FREE = find_rooms_dir(q);
-
-    if (!dir)
-        return 1;
     int r = room_list_read(&list, dir);
+
     if (r < 0) {
         (void)fprintf(stderr, "concordctl: %s: %s; does the server run?\n", dir, strerror(-r));
         return 1;
     }
-    if (q->is_json)
+    if (is_json)
         room_list_print_json(&list, wall_now_ms(), &out);
     else
         room_list_print_table(&list, wall_now_ms(), &out);
@@ -105,16 +68,52 @@ static int run_rooms(const struct request *q)
     return is_written ? 0 : 1;
 }
 
-static int run_help(const struct request *q)
+static int run_rooms(struct arguments *a, int argc, char **argv)
 {
-    (void)q;
-    command_print_help(stdout);
+    struct rooms_request q = {0};
+    struct config config;
+
+    if (arguments_parse(a, &rooms_table, 1, &q, argc, argv) < 0)
+        return 2;
+    if (a->wants_help)
+        return run_help(a, 0, NULL);
+    if (a->name_count > 0) {
+        (void)fprintf(stderr, "concordctl: there is no argument '%s'\n", a->names[0]);
+        return 2;
+    }
+    if (server_find(a->settings, a->setting_count, &config) < 0)
+        return 1;
+    char *dir CLEANUP_FREE = config_rooms_dir(&config);
+    config_done(&config);
+    return print_rooms(dir, q.is_json);
+}
+
+static int run_doc(struct arguments *before, int argc, char **argv)
+{
+    if (before->setting_count > 0) {
+        (void)fprintf(stderr, "concordctl: doc takes no setting '%s'\n", before->settings[0]);
+        return 2;
+    }
+    return doc_run(argc, argv);
+}
+
+static int run_help(struct arguments *before, int argc, char **argv)
+{
+    (void)before;
+    if (argc > 0 && strcmp(argv[0], "doc") == 0)
+        doc_print_help(stdout);
+    else if (argc > 0 && strcmp(argv[0], "doctor") == 0)
+        doctor_print_help(stdout);
+    else
+        command_print_help(stdout);
     return 0;
 }
 
-static int run_version(const struct request *q)
+static int run_version(struct arguments *before, int argc, char **argv)
 {
-    (void)q;
+    (void)before;
+    (void)argc;
+    (void)argv;
     (void)puts("concordctl " CONCORD_VERSION);
     return 0;
 }
@@ -125,26 +124,12 @@ void command_print_help(FILE *out)
     for (size_t i = 0; i < ARRAY_LEN(commands); i++)
         (void)fprintf(out, "  %-8s %-36s %s\n", commands[i].name, commands[i].arguments,
                       commands[i].help);
-    (void)fprintf(out, "\n");
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
-        (void)fprintf(out, "  %-8s %s\n", flags[i].name, flags[i].help);
-    (void)fprintf(out,
-                  "\nSettings are those that the server was started with. --data or --run says "
-                  "which server is\nmeant; the others are accepted and change nothing.\n");
+    (void)fprintf(out, "\n`concordctl doc --help` tells more about a command.\n\n"
+                       "Settings are those that the server was started with. --data or --run says "
+                       "which server is\nmeant; most others are accepted and change nothing.\n");
 }
 
-/* ---- parser ---- */
-
-static bool set_flag(struct request *q, const char *argument)
-{
-    for (size_t i = 0; i < ARRAY_LEN(flags); i++) {
-        if (strcmp(flags[i].name, argument) == 0) {
-            *(bool *)((char *)q + flags[i].offset) = true;
-            return true;
-        }
-    }
-    return false;
-}
+/* ---- the command's name ---- */
 
 static bool is_option(const char *argument)
 {
@@ -162,35 +147,22 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-/* Takes the command line apart. The command, or NULL after a message. */
-static const struct command *parse(int argc, char **argv, struct request *q)
-{
-    const struct command *command = NULL;
-
-    for (int i = 0; i < argc; i++) {
-        const struct command *found = command ? NULL : find_command(argv[i]);
-        if (found) {
-            command = found;
-        } else if (!is_option(argv[i])) {
-            (void)fprintf(stderr, "concordctl: there is no %s '%s'\n",
-                          command ? "argument" : "command", argv[i]);
-            return NULL;
-        } else if (!set_flag(q, argv[i])) {
-            q->settings[q->count++] = argv[i];
-            if (!strchr(argv[i], '=') && i + 1 < argc)
-                q->settings[q->count++] = argv[++i];
-        }
-    }
-    if (!command)
-        command_print_help(stderr);
-    return command;
-}
-
 int command_run(int argc, char **argv)
 {
-    char **settings CLEANUP_FREE = xcalloc((size_t)argc + 1, sizeof(*settings));
-    struct request q = {.settings = settings};
-    const struct command *command = parse(argc, argv, &q);
+    static const struct option_table settings_only = {.takes_settings = true};
+    const struct command *command = NULL;
+    struct arguments before = {0};
+    int status = 2;
+    int i = 0;
 
-    return command ? command->fn(&q) : 2;
+    while (i < argc && !(command = find_command(argv[i])) && is_option(argv[i]))
+        i += strchr(argv[i], '=') ? 1 : 2;
+    if (command && arguments_parse(&before, &settings_only, 0, NULL, i, argv) == 0)
+        status = command->fn(&before, argc - i - 1, argv + i + 1);
+    else if (i < argc)
+        (void)fprintf(stderr, "concordctl: there is no command '%s'\n", argv[i]);
+    else
+        command_print_help(stderr);
+    arguments_done(&before);
+    return status;
 }

@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/notify.h"
+#include "common/secret.h"
 #include "ctl/address.h"
 #include "ctl/launcher.h"
 #include "ctl/lock.h"
@@ -137,6 +138,7 @@ int main(int argc, char **argv)
                       argv[1 + rest]);
         return 2;
     }
+    secret_hide_process(); /* the store's URL */
     log_init("concord", config.log_level);
     int status = run(&config);
     config_done(&config);

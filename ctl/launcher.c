@@ -21,10 +21,11 @@ enum role { ROLE_SNAPSHOTD, ROLE_ROOMD, ROLE_GATEWAY, ROLE_COUNT };
 static const struct {
     const char *name;
     bool keeps_lock; /* it owns what the locks protect */
+    bool has_store;  /* no other process is told where it is */
 } roles[ROLE_COUNT] = {
-    [ROLE_SNAPSHOTD] = {"snapshotd", true},
-    [ROLE_ROOMD] = {"roomd", true},
-    [ROLE_GATEWAY] = {"gateway", false},
+    [ROLE_SNAPSHOTD] = {"snapshotd", true, true},
+    [ROLE_ROOMD] = {"roomd", true, false},
+    [ROLE_GATEWAY] = {"gateway", false, false},
 };
 
 /* STARTING ─all ready─▶ RUNNING ─launcher_stop()─▶ STOPPING ─all gone─▶ STOPPED */
@@ -73,7 +74,8 @@ struct launcher {
     const struct launcher_hooks *hooks;
     enum launcher_state state;
     char *paths[ROLE_COUNT];
-    char **options; /* of every child */
+    char **options;    /* of every child */
+    const char *store; /* of snapshotd */
     struct ready_socket *ready;
     struct event *on_sigchld;
     struct child *children;
@@ -220,6 +222,7 @@ static void start_child(struct child *c)
         .path = l->paths[c->role],
         .argv = argv,
         .notify_socket = ready_socket_name(l->ready),
+        .store = roles[c->role].has_store ? l->store : NULL,
         .keep_fds = l->lock_fds,
         .keep_count = roles[c->role].keeps_lock ? l->lock_count : 0,
     };
@@ -324,7 +327,7 @@ static void on_sigchld(evutil_socket_t sig, short what, void *ctx)
     /* One signal may stand for several children. */
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         struct child *c = find_child(l, pid);
-        if (c)
+        if (c) /* else a room that outlived its roomd and became ours, as the container's first */
             handle_end(l, c, status);
     }
 }
@@ -376,6 +379,7 @@ struct launcher *launcher_new(struct loop *loop, const struct config *config, co
         return NULL;
     }
     l->options = config_to_argv(config);
+    l->store = config->store;
     l->ready = ready_socket_new(loop, on_child_ready, l);
     l->on_sigchld = evsignal_new(loop_base(loop), SIGCHLD, on_sigchld, l);
     if (!l->on_sigchld || event_add(l->on_sigchld, NULL) < 0)

@@ -1,6 +1,5 @@
 #include "ctl/room_list.h"
 
-#include "common/names.h"
 #include "common/segment.h"
 #include "ctl/escape.h"
 
@@ -57,7 +56,7 @@ static void add(struct room_list *list, const struct room_info *info)
     list->rooms[list->count++] = *info;
 }
 
-static void read_file(struct room_list *list, int dir, const char *name)
+static void read_segment(struct room_list *list, int dir, const char *name)
 {
     struct segment_view *view;
     int fd CLEANUP_FD = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -73,6 +72,7 @@ static void read_file(struct room_list *list, int dir, const char *name)
     const struct segment_header *h = segment_view_header(view);
     if (!(atomic_load(&h->flags) & (SEGMENT_CLOSED | SEGMENT_SUPERSEDED))) {
         struct room_info info = read_header(h);
+        memcpy(info.hash, name, NAME_HASH_HEX);
         add(list, &info);
     }
     segment_view_free(view);
@@ -94,10 +94,55 @@ static int compare_rooms(const void *left, const void *right)
     return r != 0 ? r : compare_names(a->tenant, a->tenant_len, b->tenant, b->tenant_len);
 }
 
-/* The final names; what a room is still writing has another. */
-static bool is_segment_name(const char *name)
+static bool is_hash(const char *name, const char *suffix)
 {
-    return strlen(name) == NAME_HASH_HEX && strspn(name, "0123456789abcdef") == NAME_HASH_HEX;
+    return strspn(name, "0123456789abcdef") == NAME_HASH_HEX &&
+           strcmp(name + NAME_HASH_HEX, suffix) == 0;
+}
+
+static struct room_info *find(struct room_list *list, const char *hash)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->rooms[i].hash, hash) == 0)
+            return &list->rooms[i];
+    }
+    return NULL;
+}
+
+/* A room whose segment tells nothing has the names that the mark tells. */
+static struct room_info *find_marked(struct room_list *list, const char *hash,
+                                     const struct quarantine *q)
+{
+    struct room_info info = {0};
+    struct room_info *found = find(list, hash);
+
+    if (found)
+        return found;
+    memcpy(info.hash, hash, NAME_HASH_HEX);
+    info.tenant_len = (uint16_t)strnlen(q->tenant, sizeof(info.tenant));
+    info.room_len = (uint16_t)strnlen(q->room, sizeof(info.room));
+    memcpy(info.tenant, q->tenant, info.tenant_len);
+    memcpy(info.room, q->room, info.room_len);
+    info.started_ms = q->since_ms;
+    info.last_activity_ms = q->since_ms;
+    add(list, &info);
+    return &list->rooms[list->count - 1];
+}
+
+static void read_mark(struct room_list *list, const char *rooms_dir, const char *name)
+{
+    char hash[NAME_HASH_HEX + 1] = "";
+    struct quarantine q = {0};
+
+    memcpy(hash, name, NAME_HASH_HEX);
+    if (quarantine_read(rooms_dir, hash, &q) == -ENOENT)
+        return; /* released since the directory was read */
+    struct room_info *room = find_marked(list, hash, &q);
+    room->is_quarantined = true;
+    room->reason = q.reason;
+    room->crashes = q.crashes;
+    room->last_signal = q.last_signal;
+    room->quarantined_ms = q.since_ms;
 }
 
 int room_list_read(struct room_list *list, const char *rooms_dir)
@@ -109,8 +154,13 @@ int room_list_read(struct room_list *list, const char *rooms_dir)
         return -errno;
     *list = (struct room_list){0};
     while ((entry = readdir(dir))) {
-        if (is_segment_name(entry->d_name))
-            read_file(list, dirfd(dir), entry->d_name);
+        if (is_hash(entry->d_name, ""))
+            read_segment(list, dirfd(dir), entry->d_name);
+    }
+    rewinddir(dir);
+    while ((entry = readdir(dir))) {
+        if (is_hash(entry->d_name, QUARANTINE_SUFFIX))
+            read_mark(list, rooms_dir, entry->d_name);
     }
     (void)closedir(dir);
     if (list->count > 0)
@@ -148,18 +198,37 @@ static void append_age(struct buffer *out, uint64_t ms)
     buffer_printf(out, " %6s", text);
 }
 
+static const char *state_name(const struct room_info *r)
+{
+    if (r->is_quarantined)
+        return "quarantined";
+    return r->is_alive ? "open" : "dead";
+}
+
+static void append_reason(struct buffer *out, const struct room_info *r)
+{
+    buffer_printf(out, "  (%s", quarantine_reason_name(r->reason));
+    if (r->crashes > 0)
+        buffer_printf(out, ", %" PRIu32 " in a minute", r->crashes);
+    if (r->last_signal > 0)
+        buffer_printf(out, ", signal %" PRIu32, r->last_signal);
+    buffer_append_str(out, ")");
+}
+
 void room_list_print_table(const struct room_list *list, uint64_t now_ms, struct buffer *out)
 {
-    buffer_printf(out, "%-5s %8s %8s %10s %12s %8s %6s  %s\n", "STATE", "PID", "CLIENTS", "UPDATES",
-                  "BYTES", "LAG", "AGE", "ROOM");
+    buffer_printf(out, "%-11s %8s %8s %10s %12s %8s %6s  %s\n", "STATE", "PID", "CLIENTS",
+                  "UPDATES", "BYTES", "LAG", "AGE", "ROOM");
     for (size_t i = 0; i < list->count; i++) {
         const struct room_info *r = &list->rooms[i];
-        buffer_printf(out, "%-5s %8" PRIu32 " %8" PRIu32 " %10" PRIu64 " %12" PRIu64 " %8" PRIu64,
-                      r->is_alive ? "open" : "dead", r->pid, r->clients, r->updates, r->bytes,
+        buffer_printf(out, "%-11s %8" PRIu32 " %8" PRIu32 " %10" PRIu64 " %12" PRIu64 " %8" PRIu64,
+                      state_name(r), r->pid, r->clients, r->updates, r->bytes,
                       difference(r->last_seq, r->stored_seq));
         append_age(out, difference(now_ms, r->started_ms));
         buffer_append_str(out, "  ");
         escape_append(out, slice_of(r->room, r->room_len));
+        if (r->is_quarantined)
+            append_reason(out, r);
         buffer_append_str(out, "\n");
     }
 }
@@ -183,18 +252,27 @@ static json_t *json_number(uint64_t n)
     return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
+static json_t *json_quarantine(const struct room_info *r)
+{
+    if (!r->is_quarantined)
+        return json_null();
+    return json_pack("{s:s, s:o, s:o, s:o}", "reason", quarantine_reason_name(r->reason),
+                     "since_ms", json_number(r->quarantined_ms), "crashes", json_number(r->crashes),
+                     "last_signal", json_number(r->last_signal));
+}
+
 static json_t *json_room(const struct room_info *r, uint64_t now_ms)
 {
-    return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
-                     "tenant", json_name(r->tenant, r->tenant_len), "room",
-                     json_name(r->room, r->room_len), "state", r->is_alive ? "open" : "dead", "pid",
-                     json_number(r->pid), "clients", json_number(r->clients), "updates",
-                     json_number(r->updates), "bytes", json_number(r->bytes), "last_seq",
-                     json_number(r->last_seq), "stored_seq", json_number(r->stored_seq), "lag",
-                     json_number(difference(r->last_seq, r->stored_seq)), "structs",
-                     json_number(r->structs), "pending_bytes", json_number(r->pending_bytes),
-                     "age_ms", json_number(difference(now_ms, r->started_ms)), "idle_ms",
-                     json_number(difference(now_ms, r->last_activity_ms)));
+    return json_pack(
+        "{s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "tenant",
+        json_name(r->tenant, r->tenant_len), "room", json_name(r->room, r->room_len), "state",
+        state_name(r), "pid", json_number(r->pid), "clients", json_number(r->clients), "updates",
+        json_number(r->updates), "bytes", json_number(r->bytes), "last_seq",
+        json_number(r->last_seq), "stored_seq", json_number(r->stored_seq), "lag",
+        json_number(difference(r->last_seq, r->stored_seq)), "structs", json_number(r->structs),
+        "pending_bytes", json_number(r->pending_bytes), "age_ms",
+        json_number(difference(now_ms, r->started_ms)), "idle_ms",
+        json_number(difference(now_ms, r->last_activity_ms)), "quarantine", json_quarantine(r));
 }
 
 static int dump(const char *text, size_t len, void *ctx)

@@ -1,19 +1,27 @@
 /*
- * The open rooms of this machine, read from the headers of their segments. No room gets a message,
- * none is disturbed, and one that hangs is listed like the others.
+ * The open rooms of this machine, read from the headers of their segments, and those in quarantine.
+ * No room gets a message, none is disturbed, and one that hangs is listed like the others.
  */
 #pragma once
 
 #include "common/buffer.h"
 #include "common/memory.h"
+#include "common/names.h"
+#include "common/quarantine.h"
 
 struct room_info {
+    char hash[NAME_HASH_HEX + 1];
     char tenant[256];
     char room[256];
     uint16_t tenant_len;
     uint16_t room_len;
     uint32_t pid;
-    bool is_alive; /* the process runs */
+    bool is_alive;       /* the process runs */
+    bool is_quarantined; /* none may run; the names are those of the mark if nothing else tells */
+    enum quarantine_reason reason;
+    uint32_t crashes;
+    uint32_t last_signal;
+    uint64_t quarantined_ms; /* wall clock */
     uint32_t clients;
     uint64_t updates;
     uint64_t bytes; /* published in the segment */

@@ -1,5 +1,6 @@
 #include "ctl/spawn.h"
 
+#include "common/config.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -34,6 +35,15 @@ char *spawn_find(const char *name)
     return found;
 }
 
+/* The store and its password are for the process that has it. */
+static int set_store(const char *store)
+{
+    if (store)
+        return setenv(CONFIG_STORE_ENV, store, 1);
+    (void)unsetenv("PGPASSWORD");
+    return unsetenv(CONFIG_STORE_ENV);
+}
+
 /* In the child, which is only this thread. Never returns. */
 static void execute(const struct spawn *spawn, pid_t parent)
 {
@@ -49,7 +59,7 @@ static void execute(const struct spawn *spawn, pid_t parent)
     for (size_t i = 0; i < spawn->keep_count; i++)
         (void)fcntl(spawn->keep_fds[i], F_SETFD, 0);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
-        setenv("NOTIFY_SOCKET", spawn->notify_socket, 1) < 0)
+        setenv("NOTIFY_SOCKET", spawn->notify_socket, 1) < 0 || set_store(spawn->store) < 0)
         _exit(SPAWN_FAILED);
     (void)execv(spawn->path, spawn->argv);
     log_error("%s cannot be executed: %s", spawn->path, strerror(errno));

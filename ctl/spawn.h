@@ -13,6 +13,7 @@ struct spawn {
     const char *path;
     char *const *argv;
     const char *notify_socket; /* for its NOTIFY_SOCKET */
+    const char *store;         /* for its CONFIG_STORE_ENV; NULL: it is not to know any */
     const int *keep_fds;       /* which it inherits, beside stderr */
     size_t keep_count;
 };

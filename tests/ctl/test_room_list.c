@@ -104,11 +104,11 @@ Test(room_list, lists_open_rooms_by_name)
     struct buffer out = {0};
     room_list_print_table(&list, 66000, &out);
     buffer_append(&out, "", 1);
-    char *want CLEANUP_FREE =
-        xasprintf("STATE      PID  CLIENTS    UPDATES        BYTES      LAG    AGE  ROOM\n"
-                  "dead  %8d        3         32         4104        2     1m  alpha\n"
-                  "open  %8d        3         32         4104        2     1m  beta \\x1b[31m\n",
-                  DEAD_PID, (int)getpid());
+    char *want CLEANUP_FREE = xasprintf(
+        "STATE            PID  CLIENTS    UPDATES        BYTES      LAG    AGE  ROOM\n"
+        "dead        %8d        3         32         4104        2     1m  alpha\n"
+        "open        %8d        3         32         4104        2     1m  beta \\x1b[31m\n",
+        DEAD_PID, (int)getpid());
     cr_assert_str_eq((const char *)out.data, want);
     buffer_done(&out);
     room_list_done(&list);
@@ -131,6 +131,47 @@ Test(room_list, prints_json_with_the_names_as_they_are)
     cr_assert_eq(json_integer_value(json_object_get(beta, "clients")), 3);
     cr_assert_eq(json_integer_value(json_object_get(beta, "lag")), 2);
     cr_assert_eq(json_integer_value(json_object_get(beta, "age_ms")), 65000);
+    json_decref(rooms);
+    buffer_done(&out);
+    room_list_done(&list);
+}
+
+Test(room_list, rooms_in_quarantine_and_why)
+{
+    struct quarantine crashed = {
+        .reason = QUARANTINE_CRASHES, .since_ms = 5000, .crashes = 5, .last_signal = 11};
+    struct quarantine damaged = {.reason = QUARANTINE_DAMAGE, .since_ms = 5000};
+    char hash[NAME_HASH_HEX + 1];
+    struct room_list list;
+    struct buffer out = {0};
+
+    (void)make_room("poison", DEAD_PID);
+    name_hash(slice_str("t"), slice_str("poison"), hash);
+    cr_assert_eq(quarantine_set(rooms_dir, hash, &crashed), 0);
+    /* Its segment tells nothing: the mark does. */
+    quarantine_set_names(&damaged, slice_str("t"), slice_str("broken\n"));
+    name_hash(slice_str("t"), slice_str("broken\n"), hash);
+    make_file(hash, 8192);
+    cr_assert_eq(quarantine_set(rooms_dir, hash, &damaged), 0);
+    cr_assert_eq(room_list_read(&list, rooms_dir), 0);
+    cr_assert_eq(list.count, 2);
+
+    room_list_print_table(&list, 66000, &out);
+    buffer_append(&out, "", 1);
+    const char *text = (const char *)out.data;
+    cr_assert(strstr(text, "  broken%0A  (damage)\n"), "%s", text);
+    cr_assert(strstr(text, "  poison  (crashes, 5 in a minute, signal 11)\n"), "%s", text);
+    cr_assert_null(strstr(text, "dead"));
+    out.len = 0;
+    room_list_print_json(&list, 66000, &out);
+    json_t *rooms = json_loadb((const char *)out.data, out.len, 0, NULL);
+    json_t *poison = json_array_get(rooms, 1);
+    cr_assert_str_eq(json_string_value(json_object_get(poison, "state")), "quarantined");
+    json_t *why = json_object_get(poison, "quarantine");
+    cr_assert_str_eq(json_string_value(json_object_get(why, "reason")), "crashes");
+    cr_assert_eq(json_integer_value(json_object_get(why, "since_ms")), 5000);
+    cr_assert_eq(json_integer_value(json_object_get(why, "crashes")), 5);
+    cr_assert_eq(json_integer_value(json_object_get(why, "last_signal")), 11);
     json_decref(rooms);
     buffer_done(&out);
     room_list_done(&list);
@@ -163,6 +204,12 @@ Test(room_list, the_command_line)
         {0, {"help"}},
         {0, {"--help"}},
         {0, {"--version"}},
+        {0, {"doc", "--help"}},
+        {0, {"doctor", "--help"}},
+        {0, {"help", "doctor"}},
+        {2, {"doc", "stat"}},
+        {2, {"doctor", "one", "two", "--run", run_dir}},
+        {2, {"doctor", "--release", "--run", run_dir}},
         {1, {"rooms", "--data", "/nonexistent"}},
         {1, {"rooms", "--no-such-thing", "1", run}},
         {2, {"no-such-command"}},
