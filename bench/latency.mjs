@@ -5,18 +5,14 @@
  *
  *     ./dev bench latency [--edits 2000] [--rate 100]
  */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import WebSocket from 'ws';
 import * as Y from 'yjs';
+import { inDirectory, machine, withServer } from './lib/server.mjs';
+import { figures } from './lib/times.mjs';
+import { STEP_1, UPDATE, frame, opened, readSync } from './lib/yjs.mjs';
 
-const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
-const build = resolve(root, process.env.CONCORD_BUILD ?? 'build');
 const { values } = parseArgs({
   options: {
     edits: { type: 'string', default: '2000' },
@@ -27,72 +23,6 @@ const EDITS = Number(values.edits);
 const RATE = Number(values.rate);
 const WARM_UP = Math.min(50, EDITS);
 const DEADLINE_MS = 15_000;
-
-/* ---- server ---- */
-
-const startServer = (directory) =>
-  new Promise((done, failed) => {
-    const args = ['--port', '0', '--data', join(directory, 'data'), '--run', join(directory, 'run')];
-    const launcher = spawn(join(build, 'ctl/concord'), [...args, '--log-level', 'warn'], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    let output = '';
-    launcher.on('error', failed);
-    launcher.on('exit', (code) => failed(new Error(`concord ended with ${code}`)));
-    launcher.stdout.setEncoding('utf8').on('data', (chunk) => {
-      output += chunk;
-      const ready = /^ready http:\/\/(\S+)$/m.exec(output);
-      if (ready) done({ launcher, address: ready[1] });
-    });
-  });
-
-const stopServer = ({ launcher }) =>
-  new Promise((done) => {
-    launcher.removeAllListeners('exit').on('exit', done);
-    launcher.kill('SIGTERM');
-  });
-
-/* ---- y-protocols (sync): a frame is [0, kind, length, bytes] ---- */
-
-const STEP_1 = 0;
-const UPDATE = 2;
-
-const frame = (kind, bytes) => {
-  const length = [];
-  for (let n = bytes.length; ; n >>>= 7) {
-    length.push(n < 128 ? n : (n & 127) | 128);
-    if (n < 128) break;
-  }
-  return Buffer.concat([Buffer.from([0, kind, ...length]), bytes]);
-};
-
-/* The sync messages of a frame, which may hold several messages. */
-const readSync = function* (data) {
-  let at = 0;
-  const readUint = () => {
-    let n = 0;
-    for (let shift = 1; ; shift *= 128) {
-      const byte = data[at++];
-      n += (byte & 127) * shift;
-      if (byte < 128) return n;
-    }
-  };
-  const readBytes = () => {
-    const length = readUint();
-    at += length;
-    return data.subarray(at - length, at);
-  };
-  while (at < data.length) {
-    const type = readUint();
-    if (type > 1) return;
-    const kind = type === 0 ? readUint() : -1;
-    const bytes = readBytes();
-    if (type === 0) yield { kind, bytes };
-  }
-};
-
-const opened = (socket) =>
-  new Promise((done, failed) => socket.on('open', done).on('error', failed));
 
 /* A client whose document is in step with the room. */
 const joinYjs = async (address, room, onUpdate) => {
@@ -206,22 +136,13 @@ const measureStored = async (address) => {
 /* ---- report ---- */
 
 const print = (what, all) => {
-  const times = all.slice(all.length > 2 * WARM_UP ? WARM_UP : 0).sort((a, b) => a - b);
-  const p = (q) => times[Math.min(times.length - 1, Math.floor(times.length * q))].toFixed(2);
-  const figures = `p50 ${p(0.5)}  p90 ${p(0.9)}  p99 ${p(0.99)}  max ${p(1)} ms`;
-  console.log(`${what.padEnd(24)} ${figures}  (${times.length} edits)`);
+  const times = all.slice(all.length > 2 * WARM_UP ? WARM_UP : 0);
+  console.log(`${what.padEnd(24)} ${figures(times)}  (${times.length} edits)`);
 };
 
-const directory = mkdtempSync(join(tmpdir(), 'concord-bench-'));
-try {
-  const server = await startServer(directory);
-  console.log(`${EDITS} edits at ${RATE}/s, ${cpus().length} cores, ${cpus()[0].model}`);
-  try {
-    print('edit to other client', await measureClients(server.address));
-    print('edit to ack (stored)', await measureStored(server.address));
-  } finally {
-    await stopServer(server);
-  }
-} finally {
-  rmSync(directory, { recursive: true, force: true });
-}
+await inDirectory((directory) =>
+  withServer(directory, [], async ({ address }) => {
+    console.log(`${EDITS} edits at ${RATE}/s, ${machine()}`);
+    print('edit to other client', await measureClients(address));
+    print('edit to ack (stored)', await measureStored(address));
+  }));

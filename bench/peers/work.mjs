@@ -68,6 +68,29 @@ function worksOf (Y) {
   }
 }
 
+const HELD = 20
+
+// Bytes that a document holds which has the text of `parts`: the mean of many, as a collector knows
+// the difference between two moments only. 0 where it cannot be told to collect.
+function measure (Y, parts) {
+  if (!globalThis.gc) return 0
+  const used = () => {
+    for (let i = 0; i < 3; i++) globalThis.gc()
+    const { heapUsed, external } = process.memoryUsage()
+    return heapUsed + external
+  }
+  const held = []
+  const before = used()
+  for (let i = 0; i < HELD; i++) {
+    const doc = Y.newDoc()
+    for (const part of parts) Y.applyUpdate(doc, part)
+    held.push(doc)
+  }
+  const after = used()
+  if (held.some(doc => doc.getText('text').length === 0)) throw new Error('no text')
+  return Math.round((after - before) / HELD)
+}
+
 export function main (engine) {
   const works = worksOf(engine)
   const [, , name, runs, path] = process.argv
@@ -86,5 +109,6 @@ export function main (engine) {
     if (ns < best) best = ns
   }
   const bytes = typeof result === 'string' ? new TextEncoder().encode(result) : result
-  console.log(name, best, bytes.length, checksum(bytes), 0, 0)
+  const memory = name === 'apply-v1' && parts.length === 1 ? measure(engine, parts) : 0
+  console.log(name, best, bytes.length, checksum(bytes), memory, 0)
 }
