@@ -4,74 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { joinJson } from '../lib/json-client.mjs';
 import { gone, kill } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
-import { poll, until } from '../lib/wait.mjs';
+import {
+  ROOT, acksReach, assertHolds, jsonTypist, textOf, typeUntil, yjsTypist,
+} from '../lib/typists.mjs';
+import { poll } from '../lib/wait.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
-import Y from '../lib/yjs.mjs';
-
-const ROOT = 'body';
-const textOf = (doc) => doc.getText(ROOT).toString();
-
-/* A JSON client with a document of its own; type() appends `«n»` and returns the op's number. */
-const jsonTypist = async (t, server, room) => {
-  const client = await joinJson(t, server, room);
-  const doc = client.bind(Y, new Y.Doc());
-  const written = new Map();
-  const type = () => {
-    const mark = `«j${written.size}»`;
-    doc.getText(ROOT).insert(doc.getText(ROOT).length, mark);
-    written.set(client.seq, mark);
-    return client.seq;
-  };
-  const ackedMarks = () => [...client.acked].map((seq) => written.get(seq));
-  return { client, doc, type, ackedMarks };
-};
-
-const yjsTypist = async (t, server, room, name = 'y') => {
-  const client = await joinYjs(t, server, room);
-  let count = 0;
-  let closes = 0;
-  client.provider.on('connection-close', () => {
-    closes += 1;
-  });
-  const marks = [];
-  const type = () => {
-    marks.push(`«${name}${count}»`);
-    client.doc.getText(ROOT).insert(0, marks[count]);
-    count += 1;
-  };
-  return { ...client, type, marks, closes: () => closes };
-};
-
-/* The rhythm in which the typists type. */
-const keystroke = () => new Promise((resolve) => setTimeout(resolve, 1));
-
-/* Everybody types until `isEnough()`. */
-const typeUntil = async (typists, isEnough) => {
-  const end = Date.now() + 30000;
-  while (!isEnough()) {
-    assert.ok(Date.now() < end, 'typing comes to its end in time');
-    typists.forEach(({ type }) => type());
-    await keystroke();
-  }
-};
-
-const acksReach = ({ client }, count) =>
-  until(
-    (check) => {
-      client.on('frame', check);
-      return () => client.off('frame', check);
-    },
-    () => client.acked.size >= count,
-    `${count} acks`,
-  );
-
-const assertHolds = (text, marks) => {
-  const lost = marks.filter((mark) => !text.includes(mark));
-  assert.deepEqual(lost, [], 'acknowledged edits are there');
-};
 
 const ACKS_BEFORE_KILL = 40;
 

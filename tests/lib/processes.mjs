@@ -31,6 +31,14 @@ export const processesOf = (directory) =>
     .filter((found) => found?.args.some((argument) => argument.includes(directory)))
     .sort((a, b) => a.pid - b.pid);
 
+/* The processes that `parent` has started itself. */
+export const childrenOf = (parent) =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(readProcess)
+    .filter((found) => found?.parent === parent)
+    .map(({ pid }) => pid);
+
 /* Resolves when none of `pids` is alive. */
 export const gone = async (pids, deadlineMs = 20000) => {
   const end = Date.now() + deadlineMs;

@@ -16,9 +16,12 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const build = resolve(root, process.env.CONCORD_BUILD ?? 'build');
 const run = promisify(execFile);
 
+/* The path of a built program: `ctl/concordctl`. */
+export const program = (name) => join(build, name);
+
 const SANITIZER = /ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:/;
 
-const freePort = () =>
+export const freePort = () =>
   new Promise((done, failed) => {
     const probe = createServer();
     probe.on('error', failed);
@@ -38,6 +41,8 @@ export class Server {
     this.options = options;
     this.output = '';
     this.launcher = null;
+    this.env = {}; /* more for the environment of the processes */
+    this.programs = 'ctl'; /* the folder of `concord` and `concordctl`, below that of the build */
   }
 
   get settings() {
@@ -57,7 +62,9 @@ export class Server {
     const web = join(root, 'web/dist');
     const args = [...this.settings, '--web', web, '--gateways', '1', ...this.options];
     this.output = '';
-    const child = spawn(join(build, 'ctl/concord'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const stdio = ['ignore', 'pipe', 'pipe'];
+    const env = { ...process.env, DATABASE_URL: '', ...this.env };
+    const child = spawn(program(`${this.programs}/concord`), args, { stdio, env });
     this.launcher = child;
     this.exited = new Promise((done) => {
       child.on('exit', (code, signal) => done({ code, signal }));
@@ -97,10 +104,12 @@ export class Server {
     return found.pid;
   }
 
-  /* SIGKILL to every process; again for what one of them has started meanwhile. */
+  /* SIGKILL to every process; again for what one of them has started meanwhile. They are stopped
+   * first, so that none does anything about the end of another. */
   async killAll() {
     for (let left = this.processes(); left.length > 0; left = this.processes()) {
       const pids = left.map(({ pid }) => pid);
+      pids.forEach((pid) => kill(pid, 'SIGSTOP'));
       pids.forEach((pid) => kill(pid));
       await gone(pids);
     }
@@ -134,7 +143,9 @@ export class Server {
   }
 
   async ctl(...args) {
-    const { stdout } = await run(join(build, 'ctl/concordctl'), [...this.settings, ...args]);
+    const command = program(`${this.programs}/concordctl`);
+    const env = { ...process.env, DATABASE_URL: '', ...this.env };
+    const { stdout } = await run(command, [...this.settings, ...args], { env });
     return stdout;
   }
 
@@ -148,10 +159,15 @@ export class Server {
   }
 }
 
-/* A running server that ends with the test (or suite) `t`. `options` are passed on to `concord`. */
-export const startServer = async (t, { options = [] } = {}) => {
+/* A running server that ends with the test (or suite) `t`. `options` are passed on to `concord`, which
+ * is taken from the folder `programs` of the build; `prepare(server)` is called before it starts. */
+export const startServer = async (
+  t, { options = [], programs = 'ctl', prepare = () => {} } = {},
+) => {
   const directory = mkdtempSync(join(tmpdir(), 'concord-'));
   const server = new Server(directory, await freePort(), options);
+  server.programs = programs;
+  prepare(server);
   t.after(async () => {
     try {
       await server.finish();
