@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startPostgres } from '../lib/postgres.mjs';
 import { kill } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
 import { converged, joinYjs } from '../lib/yjs-client.mjs';
@@ -41,37 +42,57 @@ const joinTypists = async (t, server, room) => {
 
 const DAEMONS = ['gateway', 'roomd', 'snapshotd'];
 
-/* A process of one of the rooms that were not killed too often, or null. */
-const chooseRoom = async (server, kills, { pick }) => {
+const processVictim = (name, pid, room) => ({
+  name,
+  room,
+  kill: () => kill(pid),
+  stop: () => kill(pid, 'SIGSTOP'),
+  goOn: () => kill(pid, 'SIGCONT'),
+});
+
+const postgresVictim = (postgres) => ({
+  name: 'postgres',
+  kill: async () => {
+    await postgres.kill();
+    await postgres.start();
+  },
+  stop: () => postgres.signal('SIGSTOP'),
+  goOn: () => postgres.signal('SIGCONT'),
+});
+
+/* One of the rooms that were not killed too often, or null. */
+const chooseRoom = async ({ server, kills, dice }) => {
   const recent = (room) => kills.filter((k) => k.room === room && Date.now() - k.at < MINUTE_MS);
   const rooms = await server.rooms();
-  const found = pick(rooms.filter(({ room, pid }) => pid > 0 && recent(room).length < ROOM_KILLS));
-  return found ? { name: 'room', pid: found.pid, room: found.room } : null;
+  const found = dice.pick(
+    rooms.filter(({ room, pid }) => pid > 0 && recent(room).length < ROOM_KILLS),
+  );
+  return found ? processVictim('room', found.pid, found.room) : null;
 };
 
 /* null while it is not up again. */
-const chooseDaemon = (server, { pick }) => {
-  const name = pick(DAEMONS);
+const chooseDaemon = ({ server, postgres, dice }) => {
+  const name = dice.pick(postgres ? [...DAEMONS, 'postgres'] : DAEMONS);
+  if (name === 'postgres') return postgresVictim(postgres);
   const found = server.processes().find(({ program }) => program === `concord-${name}`);
-  return found ? { name, pid: found.pid } : null;
+  return found ? processVictim(name, found.pid) : null;
 };
 
 /* Hits a process; returns whether it was killed, and not only stopped for a while or not there. */
-const hit = async (server, kills, dice, tally) => {
-  const victim = await (dice.random() < 0.4
-    ? chooseRoom(server, kills, dice)
-    : chooseDaemon(server, dice));
+const hit = async (battle) => {
+  const { dice, kills, tally } = battle;
+  const victim = await (dice.random() < 0.4 ? chooseRoom(battle) : chooseDaemon(battle));
   const isKilled = dice.random() < 0.75;
   if (!victim) return false;
   const what = `${victim.name} ${isKilled ? 'killed' : 'stopped'}`;
   tally[what] = (tally[what] ?? 0) + 1;
   if (isKilled) {
     kills.push({ room: victim.room, at: Date.now() });
-    kill(victim.pid);
+    await victim.kill();
   } else {
-    kill(victim.pid, 'SIGSTOP');
+    victim.stop();
     await sleep(dice.random() * STOPPED_MAX_MS);
-    kill(victim.pid, 'SIGCONT');
+    victim.goOn();
   }
   return isKilled;
 };
@@ -79,16 +100,16 @@ const hit = async (server, kills, dice, tally) => {
 const startAuthors = (server) =>
   Array.from({ length: ROOMS }, (_, i) => new Author(server, `room ${i}`, `author${i}`));
 
-const killAnything = async (t, server) => {
+const killAnything = async (t, server, postgres) => {
   const dice = seeded(seed);
   const authors = startAuthors(server);
   const typists = await joinTypists(t, server, 'typists');
   const goesOn = untilOver(ROUNDS);
-  const kills = [];
   const tally = {};
+  const battle = { server, postgres, dice, tally, kills: [] };
 
   while (goesOn()) {
-    while (!(await hit(server, kills, dice, tally))) await sleep(5);
+    while (!(await hit(battle))) await sleep(5);
     await sleep(dice.random() * PAUSE_MAX_MS);
   }
   typists.stop();
@@ -112,5 +133,13 @@ const killAnything = async (t, server) => {
 describe('kill anything', () => {
   test('nothing that was acknowledged is lost', async (t) => {
     await killAnything(t, await startServer(t));
+  });
+
+  test('nor on PostgreSQL, which is killed like the others', async (t) => {
+    const postgres = await startPostgres(t);
+    const prepare = (server) => {
+      server.env = { DATABASE_URL: postgres.url };
+    };
+    await killAnything(t, await startServer(t, { prepare }), postgres);
   });
 });
