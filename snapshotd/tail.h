@@ -17,5 +17,5 @@ void tail_free(struct tail *t);
 
 /* The next record, its payload valid until the next call. 1 and `*ret`; 0 if there is none yet.
  * -EBADMSG: the segment is damaged, for good; -ENOENT, -ENODATA: there is no segment (yet); other
- * -errno: it cannot be mapped now. */
+ * -errno: it cannot be read now. */
 WARN_UNUSED int tail_next(struct tail *t, struct segment_record *ret);
