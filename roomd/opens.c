@@ -16,14 +16,21 @@ static void send_refused(struct gateway *gateway, uint32_t request, uint32_t ref
     ipc_send_new(gateway->ipc, proto_encode_room_refused(&m));
 }
 
+/* A long queue gets shorter when the peer reads, and a room that is open may end. */
+static bool is_linkable(const struct slot *slot, const struct gateway *gateway)
+{
+    return slot->state == SLOT_OPEN && slot->control &&
+           ipc_queued_bytes(slot->control) <= QUEUE_MAX &&
+           ipc_queued_bytes(gateway->ipc) <= QUEUE_MAX;
+}
+
 static void send_link(struct slot *slot, struct gateway *gateway, uint32_t request)
 {
     struct msg_room_link link = {.links = slot->links_sent + 1};
     struct msg_room_opened opened = {.request = request};
     int fds[2];
 
-    if (ipc_queued_bytes(slot->control) > QUEUE_MAX || ipc_queued_bytes(gateway->ipc) > QUEUE_MAX ||
-        ipc_pair(fds) < 0) {
+    if (ipc_pair(fds) < 0) {
         send_refused(gateway, request, REFUSAL_UNAVAILABLE);
         return;
     }
@@ -58,15 +65,40 @@ static void park(struct gateway *gateway, struct slot *slot, uint32_t request)
         timer_arm(s->parked_timer, PARKED_MS);
     TAILQ_INSERT_TAIL(&slot->parked, open, of_slot);
     TAILQ_INSERT_TAIL(&s->parked, open, of_all);
+    s->has_ungranted |= slot->state == SLOT_OPEN;
+}
+
+static void grant(struct open *open)
+{
+    if (!is_linkable(open->slot, open->gateway)) {
+        open->gateway->supervisor->has_ungranted = true;
+        return;
+    }
+    send_link(open->slot, open->gateway, open->request);
+    drop(open);
 }
 
 void opens_grant(struct slot *slot)
 {
-    struct open *open;
+    struct open *open = TAILQ_FIRST(&slot->parked);
 
-    while ((open = TAILQ_FIRST(&slot->parked))) {
-        send_link(slot, open->gateway, open->request);
-        drop(open);
+    while (open) {
+        struct open *next = TAILQ_NEXT(open, of_slot);
+        grant(open);
+        open = next;
+    }
+}
+
+void opens_continue(struct supervisor *s)
+{
+    struct open *open = s->has_ungranted ? TAILQ_FIRST(&s->parked) : NULL;
+
+    s->has_ungranted = false;
+    while (open) {
+        struct open *next = TAILQ_NEXT(open, of_all);
+        if (open->slot->state == SLOT_OPEN)
+            grant(open);
+        open = next;
     }
 }
 
@@ -117,7 +149,7 @@ static int handle_room_open(struct gateway *gateway, const struct msg_room_open 
         refusal = slot_start(s, m->tenant, m->room, &slot);
     if (refusal)
         send_refused(gateway, m->request, refusal);
-    else if (slot->state == SLOT_OPEN && slot->control)
+    else if (is_linkable(slot, gateway))
         send_link(slot, gateway, m->request);
     else
         park(gateway, slot, m->request);

@@ -80,6 +80,7 @@ static void on_turn_end(void *ctx)
 {
     struct supervisor *s = ctx;
 
+    opens_continue(s);
     gateways_resume(s);
     leftovers_continue(s);
     store_feed_continue(s);

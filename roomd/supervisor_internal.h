@@ -22,7 +22,8 @@
 struct event;
 struct supervisor;
 
-/* A gateway's request for a room that is not open yet. */
+/* A gateway's request for a room that is not open yet, or for one whose link has to wait because
+ * the gateway or the room does not read what it was sent before. */
 struct open {
     struct gateway *gateway;
     struct slot *slot;
@@ -92,6 +93,7 @@ struct supervisor {
     struct gateway_list gateways;
     struct open_list parked; /* of all rooms, the oldest first */
     struct event *parked_timer;
+    bool has_ungranted; /* some are for open rooms and wait for the queues */
 
     struct ipc *store; /* NULL: not connected */
     char *store_path;
@@ -157,8 +159,10 @@ void gateway_accept(void *supervisor, int fd);
 void gateway_free(struct gateway *gateway);
 /* Gateways that read their answers again are heard again. */
 void gateways_resume(struct supervisor *s);
-/* Every open that waits for the room gets a link. */
+/* Every open that waits for the room gets a link, or stays parked while the queues are long. */
 void opens_grant(struct slot *slot);
+/* Goes on with those. Called in every turn, so also when a queue has become shorter. */
+void opens_continue(struct supervisor *s);
 void opens_refuse(struct slot *slot, uint32_t refusal); /* enum refusal */
 void opens_on_timer(struct supervisor *s);
 

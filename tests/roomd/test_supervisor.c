@@ -452,6 +452,68 @@ Test(supervisor, many_rooms_at_once)
     teardown(&f);
 }
 
+/* More links than the connections take, of the room and of the gateway. */
+enum { MANY_LINKS = 400 };
+
+static size_t take_opened(struct fixture *f)
+{
+    (void)EXPECT(&f->gateway, room_opened, ROOM_OPENED);
+    (void)close(peer_take_fd(&f->gateway));
+    return 1;
+}
+
+/* They are all for one room, and granted in one turn while the gateway does not read. */
+Test(supervisor, links_wait_for_a_gateway_that_reads_late)
+{
+    struct fixture f;
+    size_t opened = 0;
+    setup(&f);
+
+    for (size_t i = 0; i < MANY_LINKS; i++)
+        ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct pollfd pfd = {.fd = f.gateway.fd, .events = POLLIN};
+    cr_assert_eq(poll(&pfd, 1, 10000), 1);
+    struct fixture other = f; /* when that gateway has its answer, the turn is over */
+    connect_gateway(&other);
+    ask(&other, "");
+    (void)EXPECT(&other.gateway, room_refused, ROOM_REFUSED);
+    peer_close(&other.gateway);
+    while (opened < MANY_LINKS)
+        opened += take_opened(&f);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    teardown(&f);
+}
+
+Test(supervisor, links_wait_for_a_room_that_reads_late)
+{
+    struct fixture f;
+    size_t opened = 0;
+    setup(&f);
+
+    ask(&f, "demo");
+    struct peer store = serve_store(&f, false);
+    struct peer link = take_link(&f);
+    pid_t pid = room_pid(&f);
+    cr_assert_eq(kill(pid, SIGSTOP), 0);
+    for (size_t i = 0; i < MANY_LINKS; i++)
+        ask(&f, "demo");
+    ask(&f, ""); /* once it is refused, all others have been looked at */
+    while (peer_peek(&f.gateway) == PROTO_ROOM_OPENED)
+        opened += take_opened(&f);
+    struct msg_room_refused m = EXPECT(&f.gateway, room_refused, ROOM_REFUSED);
+    cr_assert_eq(m.request, f.requests);
+    cr_assert_lt(opened, MANY_LINKS);
+    cr_assert_eq(kill(pid, SIGCONT), 0);
+    while (opened < MANY_LINKS)
+        opened += take_opened(&f);
+    peer_close(&link);
+    peer_close(&store);
+    end_supervisor(&f, SIGTERM);
+    teardown(&f);
+}
+
 /* A room that crashed, and segments that nobody has got to yet: a stop stores them first. */
 Test(supervisor, a_stop_stores_what_was_left)
 {
