@@ -21,7 +21,7 @@ const ASAN = {
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 };
 /* What the sanitizers see in a short time; killing processes shows them nothing. */
-const ASAN_FILES = ['json', 'lifecycle', 'refusals', 'yjs'];
+const ASAN_FILES = ['acks', 'doc', 'joins', 'json', 'lifecycle', 'metrics', 'refusals', 'yjs'];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
 const execute = (name, command, { env = {}, cwd = root } = {}) => {
@@ -88,7 +88,7 @@ const unitPrograms = async (build, env) => {
     name: `${build} ${name}`,
     command: cmd,
     env: { ...own, ...env },
-    cwd: workdir ?? root,
+    cwd: workdir ?? join(root, build), /* as `meson test` does */
     read: readCriterion,
   }));
 };
