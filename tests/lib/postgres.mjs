@@ -128,11 +128,19 @@ export class Postgres {
     return [this.process.pid, ...childrenOf(this.process.pid)];
   }
 
+  /* The next one starts only when the end of this one was heard of: until then its id is taken. */
+  ended() {
+    const { exitCode, signalCode } = this.process;
+    const hasEnded = exitCode !== null || signalCode !== null;
+    return hasEnded ? null : new Promise((done) => this.process.once('exit', done));
+  }
+
   /* SIGKILL to all of them. */
   async kill() {
     const pids = this.pids();
     pids.forEach((pid) => kill(pid));
     await gone(pids);
+    await this.ended();
   }
 
   signal(name) {
@@ -145,6 +153,7 @@ export class Postgres {
     kill(this.process.pid, 'SIGQUIT');
     this.signal('SIGCONT');
     await gone(pids);
+    await this.ended();
   }
 
   /* Runs SQL and returns its rows, columns separated by '|'. */
