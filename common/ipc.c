@@ -106,9 +106,11 @@ static void make_room(struct ipc *ipc)
     ipc->in = xrealloc(ipc->in, ipc->in_cap);
 }
 
+/* Most connections are quiet most of the time: what is read next finds the same memory, whoever
+ * reads it, and a fork shares no pages that every connection wrote to. */
 static void give_room_back(struct ipc *ipc)
 {
-    if (ipc->in_len == 0 && ipc->in_cap > 2 * READ_CHUNK) {
+    if (ipc->in_len == 0) {
         free(ipc->in);
         ipc->in = NULL;
         ipc->in_cap = 0;
