@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
-#define GROW_MIN          (64u << 10)
+#define GROW_MIN          (16u << 10)
 #define GROW_MAX          (4u << 20)
 #define RECORDS_PER_WRITE 64u
 #define IOVS_PER_RECORD   3u /* header, payload, padding */
@@ -115,10 +115,11 @@ uint64_t segment_new_lineage(void)
 }
 
 static void fill_header(struct segment_header *h, const struct segment_start *start,
-                        uint64_t committed)
+                        const struct boot_id *boot_id, uint64_t committed)
 {
     h->version = SEGMENT_VERSION;
     h->header_bytes = SEGMENT_HEADER_BYTES;
+    h->boot_id = *boot_id;
     h->file_id = start->file_id ? start->file_id : random_number();
     h->lineage = start->lineage ? start->lineage : random_number();
     h->base_seq = start->base_seq;
@@ -141,12 +142,19 @@ int segment_start(int fd, const struct segment_start *start, struct segment **re
     struct segment_header *h;
     uint64_t end = SEGMENT_HEADER_BYTES + segment_align(start->checkpoint.len);
     uint64_t allocated = end + GROW_MIN;
+    struct boot_id boot_id = {0};
 
     assert(start->tenant.len < sizeof(h->tenant) && start->room.len < sizeof(h->room));
     if (start->checkpoint.len > SEGMENT_PAYLOAD_MAX)
         return -E2BIG;
+    int r = 0;
+    if (start->boot_id)
+        boot_id = *start->boot_id;
+    else
+        r = boot_id_read(&boot_id);
     /* What an unfinished attempt left must not be taken for records. */
-    int r = cut(fd, 0);
+    if (r == 0)
+        r = cut(fd, 0);
     if (r == 0)
         r = allocate(fd, 0, allocated);
     if (r == 0)
@@ -157,7 +165,7 @@ int segment_start(int fd, const struct segment_start *start, struct segment **re
         (void)cut(fd, 0); /* the space is somebody else's */
         return r;
     }
-    fill_header(h, start, end);
+    fill_header(h, start, &boot_id, end);
     *ret_segment = new_segment(fd, h, end, allocated);
     return 0;
 }
@@ -188,8 +196,22 @@ static int look_behind(int fd, uint64_t end, bool *ret_has_bytes)
     return 0;
 }
 
-static int examine(int fd, segment_visit_fn visit, void *ctx, struct segment_contents *contents)
+/* What a power loss left: the records before the first that is not sound; nothing if even the
+ * checkpoint is not. */
+static int forgive(int error, const struct segment_header *h, struct segment_contents *contents)
 {
+    if (error != -EBADMSG || contents->is_visit_refused)
+        return error;
+    if (contents->end < segment_log_start(h))
+        return -ENODATA;
+    contents->is_cut = true;
+    return 0;
+}
+
+static int examine(int fd, segment_visit_fn visit, void *ctx, struct segment_contents *contents,
+                   struct segment_header *ret_header)
+{
+    bool is_of_other_boot = false;
     struct segment_view *v;
     int duplicate CLEANUP_FD = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 
@@ -199,19 +221,41 @@ static int examine(int fd, segment_visit_fn visit, void *ctx, struct segment_con
     if (r < 0)
         return r;
     (void)TAKE_FD(duplicate);
-    r = segment_view_read_all(v, visit, ctx, contents);
+    memcpy(ret_header, segment_view_header(v), sizeof(*ret_header));
+    r = segment_is_of_other_boot(ret_header, &is_of_other_boot);
     if (r == 0)
+        r = segment_view_read_all(v, visit, ctx, contents);
+    contents->is_of_other_boot = is_of_other_boot;
+    if (is_of_other_boot)
+        r = forgive(r, ret_header, contents);
+    else if (r == 0)
         r = look_behind(fd, contents->end, &contents->has_torn_tail);
     segment_view_free(v);
     return r;
+}
+
+/* Makes a segment of this boot of it, under a lineage of its own. In one write within one page, so
+ * that the death of this process does not tear it. */
+static int renew_header(int fd, struct segment_header *h, const struct segment_contents *contents)
+{
+    int r = boot_id_read(&h->boot_id);
+
+    if (r < 0)
+        return r;
+    h->lineage = segment_new_lineage();
+    h->header_crc = segment_header_crc(h);
+    atomic_store(&h->committed, contents->end);
+    atomic_store(&h->stored_seq, 0);
+    return write_bytes(fd, h, sizeof(*h), 0);
 }
 
 int segment_recover(int fd, segment_visit_fn visit, void *ctx, struct segment **ret_segment,
                     struct segment_contents *ret_contents)
 {
     struct segment_contents contents = {0};
+    struct segment_header found;
     struct segment_header *h;
-    int r = examine(fd, visit, ctx, &contents);
+    int r = examine(fd, visit, ctx, &contents, &found);
 
     if (ret_contents)
         *ret_contents = contents;
@@ -219,6 +263,8 @@ int segment_recover(int fd, segment_visit_fn visit, void *ctx, struct segment **
      */
     if (r == 0)
         r = cut(fd, contents.end);
+    if (r == 0 && contents.is_of_other_boot)
+        r = renew_header(fd, &found, &contents);
     if (r == 0)
         r = map_header(fd, &h);
     if (r < 0)

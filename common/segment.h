@@ -40,6 +40,9 @@ struct segment_start {
     struct slice room;
     uint64_t file_id; /* 0: a random one, as it should be */
     uint64_t lineage; /* 0: a random one, for the first file of a room */
+    /* NULL: this one, as it should be. Of another: what it holds is recovered as if it came from
+     * there. */
+    const struct boot_id *boot_id;
     uint64_t base_seq;
     struct slice checkpoint;
 };
@@ -63,6 +66,9 @@ struct segment_contents {
     uint64_t last_seq;     /* of the last that is fine */
     bool is_visit_refused; /* the bytes of the next one are as they were written; `visit` refused */
     bool has_torn_tail;    /* segment_recover(): what was never published was cut off at `end` */
+    bool is_of_other_boot; /* the same: nothing of it can be taken for stored, or for all there was
+                            */
+    bool is_cut;           /* the same, of another boot: what followed is damaged and was cut off */
 };
 
 /* Is given the checkpoint, as a record of base_seq without an author, and then every record. What
@@ -73,7 +79,12 @@ typedef int (*segment_visit_fn)(void *ctx, const struct segment_record *record);
  * cuts what was never published. `visit` may be NULL, and `ret_contents`, which is also written on
  * failure. -ENODATA: the file is empty or unfinished; -ENOTSUP: it is of another version; -EBADMSG:
  * what was published is damaged; what `visit` returned; other -errno as they came. Nothing is
- * changed by a failure. */
+ * changed by a failure.
+ *
+ * Segments are never synced. One of another boot may lack any page and any of its last states, also
+ * if it looks whole; that is no damage. What is sound at its beginning is taken, and it begins a
+ * new lineage, of which nothing is stored: the old one's numbers may have gone further than it
+ * knows. If its header or checkpoint is not sound it is -ENODATA. */
 WARN_UNUSED int segment_recover(int fd, segment_visit_fn visit, void *ctx,
                                 struct segment **ret_segment,
                                 struct segment_contents *ret_contents);
@@ -115,8 +126,8 @@ struct segment_header *segment_header(struct segment *s);
 
 struct segment_view;
 
-/* Opens a segment for reading; the descriptor is the view's on success. -ENODATA: not finished yet;
- * -ENOTSUP: of another version; -EBADMSG: no segment. */
+/* Opens a segment for reading; the descriptor is the view's on success. -ENODATA: not finished yet,
+ * or never, in another boot; -ENOTSUP: of another version; -EBADMSG: no segment. */
 WARN_UNUSED int segment_view_open(int fd, struct segment_view **ret_view);
 /* The file `dir`/`name_hash` of a room. Also -ENOENT. */
 WARN_UNUSED int segment_view_open_room(const char *dir, struct slice tenant, struct slice room,

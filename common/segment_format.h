@@ -4,12 +4,14 @@
  */
 #pragma once
 
+#include "common/boot_id.h"
+
 #include <stdatomic.h>
 #include <stdint.h>
 
 #define SEGMENT_HEADER_BYTES 4096u
 #define SEGMENT_MAGIC        UINT64_C(0x3147455344434e43) /* "CNCDSEG1" */
-#define SEGMENT_VERSION      2u
+#define SEGMENT_VERSION      3u
 #define SEGMENT_RECORD_ALIGN 8u
 /* Of one record or checkpoint. A reader does not believe in a longer one. */
 #define SEGMENT_PAYLOAD_MAX (512u << 20)
@@ -19,12 +21,14 @@ enum segment_flag {
     SEGMENT_SUPERSEDED = 1u << 1, /* a newer file has the name; open it again */
 };
 
-/* The first page of the file. What is above `committed` is written once, before `magic`. */
+/* The first page of the file. What is above `committed` is written once, before `magic`; only the
+ * first recovery in another run of the machine writes the whole of it again. */
 struct segment_header {
     uint64_t magic; /* written last: a file without it was never finished and holds nothing */
     uint32_t version;
     uint32_t header_bytes;
-    uint64_t file_id;  /* random; seeds the CRC of the checkpoint and of every record */
+    struct boot_id boot_id; /* the run of the machine in which the file was written */
+    uint64_t file_id;       /* random; seeds the CRC of the checkpoint and of every record */
     uint64_t lineage;  /* random, not 0: of the room's sequence numbers; kept by the next file */
     uint64_t base_seq; /* the checkpoint holds everything up to this sequence */
     uint64_t checkpoint_len; /* bytes, directly after the header page */

@@ -4,6 +4,7 @@
 
 #include "common/segment_format.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 static inline uint64_t segment_align(uint64_t n)
@@ -16,6 +17,9 @@ static inline uint64_t segment_log_start(const struct segment_header *h)
 {
     return h->header_bytes + segment_align(h->checkpoint_len);
 }
+
+/* Was it written in another run of the machine? 0 or -errno. */
+WARN_UNUSED int segment_is_of_other_boot(const struct segment_header *h, bool *ret_is);
 
 /* What the fields of these names hold if nothing is damaged. */
 uint32_t segment_header_crc(const struct segment_header *h);

@@ -131,19 +131,40 @@ static int read_record(struct segment_view *v, uint64_t at, uint64_t limit,
 
 /* ---- the header ---- */
 
+int segment_is_of_other_boot(const struct segment_header *h, bool *ret_is)
+{
+    struct boot_id now;
+    int r = boot_id_read(&now);
+
+    if (r == 0)
+        *ret_is = memcmp(&h->boot_id, &now, sizeof(now)) != 0;
+    return r;
+}
+
 /* The lengths are checked too: whoever writes the header can write its checksum. */
+static bool is_sound(const struct segment_header *h)
+{
+    return h->header_crc == segment_header_crc(h) && h->header_bytes == SEGMENT_HEADER_BYTES &&
+           h->tenant_len < sizeof(h->tenant) && h->room_len < sizeof(h->room) &&
+           h->checkpoint_len <= SEGMENT_PAYLOAD_MAX &&
+           atomic_load(&h->committed) >= segment_log_start(h);
+}
+
 static int check_header(const struct segment_header *h)
 {
+    bool is_of_other_boot;
+
     if (h->magic != SEGMENT_MAGIC)
         return h->magic == 0 ? -ENODATA : -EBADMSG;
     if (h->version != SEGMENT_VERSION)
         return -ENOTSUP;
-    if (h->header_crc != segment_header_crc(h) || h->header_bytes != SEGMENT_HEADER_BYTES ||
-        h->tenant_len >= sizeof(h->tenant) || h->room_len >= sizeof(h->room) ||
-        h->checkpoint_len > SEGMENT_PAYLOAD_MAX ||
-        atomic_load(&h->committed) < segment_log_start(h))
-        return -EBADMSG;
-    return 0;
+    if (is_sound(h))
+        return 0;
+    /* A sector of the page did not reach the disk, or only an old state of it. */
+    int r = segment_is_of_other_boot(h, &is_of_other_boot);
+    if (r < 0)
+        return r;
+    return is_of_other_boot ? -ENODATA : -EBADMSG;
 }
 
 const struct segment_header *segment_view_header(const struct segment_view *v)

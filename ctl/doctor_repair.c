@@ -144,6 +144,7 @@ static int fill(const struct scan *scan, uint64_t seq, struct slice checkpoint, 
     struct segment_start start = {.tenant = slice_of(h->tenant, h->tenant_len),
                                   .room = slice_of(h->room, h->room_len),
                                   .lineage = h->lineage,
+                                  .boot_id = &h->boot_id, /* what it lost then is still unknown */
                                   .base_seq = h->base_seq,
                                   .checkpoint = checkpoint};
     struct segment *segment;

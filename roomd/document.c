@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define MEMORY_MAX ((size_t)512 << 20) /* of the CRDT; edits are refused above it */
 #define OUTPUT_MAX ((size_t)512 << 20)
@@ -97,12 +98,36 @@ static void describe_failure(int error, const struct segment_contents *c,
                        c->is_visit_refused ? "cannot be applied" : "is damaged");
 }
 
+/* A file without a sound beginning is no segment yet; one that has bytes was one, before the
+ * machine went down. */
+static void note_nothing(const struct document *d)
+{
+    struct stat st;
+
+    if (fstat(d->fd, &st) == 0 && st.st_size > 0)
+        log_warn("room '%.*s': its segment is unfinished, or of another boot and torn: what the "
+                 "store holds counts",
+                 (int)d->room.len, (const char *)d->room.data);
+}
+
+static void note_contents(const struct document *d, const struct segment_contents *c)
+{
+    if (c->is_of_other_boot)
+        log_warn("room '%.*s': its segment is of another boot: %" PRIu64 " records up to sequence "
+                 "%" PRIu64 " are taken, %s byte %" PRIu64 "; all of it goes to the store again",
+                 (int)d->room.len, (const char *)d->room.data, c->records, c->last_seq,
+                 c->is_cut ? "the rest is torn and cut from" : "as it ends at", c->end);
+    else if (c->has_torn_tail)
+        log_warn("cut what was never published from byte %" PRIu64 " of the segment on", c->end);
+}
+
 static int recover(struct document *d, char reason[DOCUMENT_REASON_BYTES])
 {
     struct segment_contents contents;
     int r = journal_open(d->fd, apply_record, d, &d->journal, &contents);
 
     if (r == -ENODATA) {
+        note_nothing(d);
         d->lineage = segment_new_lineage();
         return 0;
     }
@@ -113,9 +138,7 @@ static int recover(struct document *d, char reason[DOCUMENT_REASON_BYTES])
     if (r < 0)
         return r;
     d->fd = -1;
-    if (contents.has_torn_tail)
-        log_warn("cut what was never published from byte %" PRIu64 " of the segment on",
-                 contents.end);
+    note_contents(d, &contents);
     d->lineage = journal_header(d->journal)->lineage;
     d->last_seq = contents.last_seq;
     document_take_stats(d);

@@ -41,7 +41,10 @@ static void remove_unfinished(const char *path, int fd)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-    if (fcntl(fd, F_OFD_SETLK, &lock) == 0 && unlink(path) < 0)
+    if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+        return;
+    log_warn("%s is unfinished, or of another boot and torn: what the store holds counts", path);
+    if (unlink(path) < 0)
         log_warn("%s: %s", path, strerror(errno));
 }
 

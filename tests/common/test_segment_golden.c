@@ -5,6 +5,8 @@
  */
 #include "common/segment.h"
 
+#include "boot.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,11 +15,17 @@
 
 #define FILE_MAX 8192
 
+static const struct boot_id boot = {
+    {0x00, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0x77, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee,
+     0xff},
+};
+
 static const struct segment_start start = {
     .tenant = {(const uint8_t *)"default", 7},
     .room = {(const uint8_t *)"golden", 6},
     .file_id = UINT64_C(0x0123456789abcdef),
     .lineage = UINT64_C(0xfedcba9876543210),
+    .boot_id = &boot,
     .base_seq = 41,
     .checkpoint = {(const uint8_t *)"\0\0", 2},
 };
@@ -142,7 +150,8 @@ static uint64_t make_damaged_header(int fd)
 static const struct golden {
     const char *name;
     uint64_t (*make)(int fd); /* returns how much of the file counts */
-    int result;               /* of segment_recover() */
+    int result;               /* of segment_recover() in the same boot */
+    int later_result;         /* in another */
     uint64_t records;
     uint64_t end;
     uint64_t last_seq;
@@ -150,15 +159,15 @@ static const struct golden {
     bool has_unpublished;
     uint32_t flags;
 } goldens[] = {
-    {"open", make_open, 0, 2, 4192, 44, false, false, 0},
-    {"closed", make_closed, 0, 2, 4192, 44, false, false, SEGMENT_CLOSED},
-    {"superseded", make_superseded, 0, 2, 4192, 44, false, false, SEGMENT_SUPERSEDED},
-    {"unpublished", make_unpublished, 0, 2, 4192, 44, true, true, 0},
-    {"torn-tail", make_torn_tail, 0, 2, 4192, 44, true, false, 0},
-    {"damaged", make_damaged, -EBADMSG, 1, 4144, 42, false, false, 0},
-    {"damaged-checkpoint", make_damaged_checkpoint, -EBADMSG, 0, 4096, 41, false, false,
+    {"open", make_open, 0, 0, 2, 4192, 44, false, false, 0},
+    {"closed", make_closed, 0, 0, 2, 4192, 44, false, false, SEGMENT_CLOSED},
+    {"superseded", make_superseded, 0, 0, 2, 4192, 44, false, false, SEGMENT_SUPERSEDED},
+    {"unpublished", make_unpublished, 0, 0, 2, 4192, 44, true, true, 0},
+    {"torn-tail", make_torn_tail, 0, 0, 2, 4192, 44, true, false, 0},
+    {"damaged", make_damaged, -EBADMSG, 0, 1, 4144, 42, false, false, 0},
+    {"damaged-checkpoint", make_damaged_checkpoint, -EBADMSG, -ENODATA, 0, 4096, 41, false, false,
      SEGMENT_CLOSED},
-    {"damaged-header", make_damaged_header, -EBADMSG, 0, 0, 0, false, false, 0},
+    {"damaged-header", make_damaged_header, -EBADMSG, -ENODATA, 0, 0, 0, false, false, 0},
 };
 
 static char *path_of(const struct golden *g)
@@ -243,6 +252,7 @@ Test(segment_golden, readers_find_what_is_in_them)
     const struct segment_header *h = segment_view_header(v);
     cr_expect(slice_equal(slice_of(h->tenant, h->tenant_len), start.tenant));
     cr_expect(slice_equal(slice_of(h->room, h->room_len), start.room));
+    cr_expect_eq(memcmp(&h->boot_id, &boot, sizeof(boot)), 0);
     cr_expect_eq(h->file_id, start.file_id);
     cr_expect_eq(h->lineage, start.lineage);
     cr_expect_eq(h->base_seq, 41);
@@ -274,6 +284,7 @@ Test(segment_golden, flags_and_what_is_unpublished_are_found)
     struct segment_view *v;
     struct segment_record r;
 
+    boot_pretend(&boot);
     for (EACH_GOLDEN(g)) {
         int fd = load(g);
         if (g->end == 0) {
@@ -292,6 +303,7 @@ Test(segment_golden, flags_and_what_is_unpublished_are_found)
 
 Test(segment_golden, recovery_takes_what_is_sound)
 {
+    boot_pretend(&boot);
     for (EACH_GOLDEN(g)) {
         struct segment_contents found = {0};
         struct segment *s;
@@ -307,6 +319,42 @@ Test(segment_golden, recovery_takes_what_is_sound)
             continue;
         }
         cr_expect_eq(segment_header(s)->flags, 0, "%s", g->name);
+        segment_free(s);
+    }
+}
+
+/* The machine went down: nothing is damage, and nothing is believed. */
+Test(segment_golden, recovery_in_another_boot_takes_what_is_sound_as_a_new_lineage)
+{
+    for (EACH_GOLDEN(g)) {
+        struct segment_contents found = {0};
+        struct segment *s;
+        int fd = load(g);
+        int r = segment_recover(fd, NULL, NULL, &s, &found);
+        cr_expect_eq(r, g->later_result, "%s: %d", g->name, r);
+        cr_expect_eq(found.records, g->records, "%s", g->name);
+        cr_expect_eq(found.is_cut, g->result < 0 && r == 0, "%s", g->name);
+        cr_expect_eq(found.is_of_other_boot, found.end > 0, "%s", g->name);
+        if (r < 0) {
+            (void)close(fd);
+            continue;
+        }
+        const struct segment_header *h = segment_header(s);
+        cr_expect_neq(h->lineage, start.lineage, "%s", g->name);
+        cr_expect_eq(h->file_id, start.file_id, "%s", g->name);
+        cr_expect_eq(h->stored_seq, 0, "%s", g->name);
+        cr_expect_eq(h->committed, g->end, "%s", g->name);
+        cr_expect_eq(h->last_seq, g->last_seq, "%s", g->name);
+        cr_expect_eq(h->flags, 0, "%s", g->name);
+        uint64_t lineage = h->lineage;
+        append(s, 50, 1, "next");
+        int again = segment_dup(s);
+        segment_free(s);
+        /* From now on it is one of this boot. */
+        cr_assert_eq(segment_recover(again, NULL, NULL, &s, &found), 0, "%s", g->name);
+        cr_expect_eq(found.records, g->records + 1, "%s", g->name);
+        cr_expect(!found.is_of_other_boot, "%s", g->name);
+        cr_expect_eq(segment_header(s)->lineage, lineage, "%s", g->name);
         segment_free(s);
     }
 }

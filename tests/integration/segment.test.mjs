@@ -38,7 +38,7 @@ const segments = (server) =>
 /* The random number of a room's only segment: proto/segment.md. */
 const fileId = (server) => {
   const { name } = segments(server).find((found) => !found.name.includes('.'));
-  return readFileSync(join(roomsOf(server), name)).readBigUInt64LE(16);
+  return readFileSync(join(roomsOf(server), name)).readBigUInt64LE(32);
 };
 
 /* Files without a name that a process still holds: their space is not free. */
