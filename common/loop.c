@@ -58,6 +58,14 @@ uint64_t mono_now_us(void)
     return clock_us(CLOCK_MONOTONIC);
 }
 
+void timer_arm(struct event *timer, uint64_t ms)
+{
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+
+    if (event_add(timer, &tv) < 0)
+        log_panic("a timer cannot be set");
+}
+
 struct loop *loop_new(void)
 {
     struct loop *loop = xcalloc(1, sizeof(*loop));

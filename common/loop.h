@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+struct event;
 struct event_base;
 struct loop;
 
@@ -31,6 +32,9 @@ void loop_add_turn_hook(struct loop *loop, loop_fn fn, void *ctx);
 void loop_reap(struct loop *loop, loop_fn fn, void *ctx);
 /* Calls `fn` when the loop is freed: for what lives as long as it. */
 void loop_on_free(struct loop *loop, loop_fn fn, void *ctx);
+
+/* Sets a timer; the process ends if it cannot be set. */
+void timer_arm(struct event *timer, uint64_t ms);
 
 /* Monotonic milliseconds, and microseconds. */
 uint64_t mono_now_ms(void);

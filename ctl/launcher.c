@@ -85,14 +85,6 @@ struct launcher {
     int status; /* at the end */
 };
 
-static void arm(struct event *timer, uint64_t ms)
-{
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    if (event_add(timer, &tv) < 0)
-        log_panic("a timer cannot be set");
-}
-
 /* ---- stopping ---- */
 
 static bool is_any_left(const struct launcher *l, enum role role)
@@ -142,7 +134,7 @@ static void run_stage(struct launcher *l)
         give_up_waiting(l, stop_stages[l->stage].role);
         signal_role(l, stop_stages[l->stage].role, SIGTERM);
         if (is_any_left(l, stop_stages[l->stage].role)) {
-            arm(l->stop_timer, stop_stages[l->stage].timeout_ms);
+            timer_arm(l->stop_timer, stop_stages[l->stage].timeout_ms);
             return;
         }
     }
@@ -168,7 +160,7 @@ static void begin_stop(struct launcher *l, int status)
     l->status = status;
     for (size_t i = 0; i < l->count; i++) {
         if (l->children[i].state == CHILD_WAITING)
-            arm(l->children[i].timer, 0); /* there is no time to lose */
+            timer_arm(l->children[i].timer, 0); /* there is no time to lose */
     }
     run_stage(l);
 }
@@ -205,7 +197,7 @@ static void wait_to_start(struct child *c)
     uint64_t uptime_ms = mono_now_ms() - c->started_ms;
 
     c->state = CHILD_WAITING;
-    arm(c->timer, backoff_next(&c->backoff, uptime_ms));
+    timer_arm(c->timer, backoff_next(&c->backoff, uptime_ms));
 }
 
 static void start_child(struct child *c)

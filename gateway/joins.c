@@ -47,15 +47,6 @@ struct joins {
     size_t held_bytes;    /* of blobs: documents and answers, here and in the queues of clients */
 };
 
-static void arm(struct event *timer, uint64_t ms)
-{
-    struct timeval after = {.tv_sec = (time_t)(ms / 1000),
-                            .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    if (event_add(timer, &after) < 0)
-        log_panic("a timer cannot be set");
-}
-
 /* ---- what is held of a room ---- */
 
 static void drop_made(struct made *m)
@@ -89,7 +80,7 @@ static void note_held(struct room_answers *a)
     if (a->is_held)
         return;
     if (LIST_EMPTY(&j->held))
-        arm(j->on_tick, JOINS_KEPT_MS);
+        timer_arm(j->on_tick, JOINS_KEPT_MS);
     LIST_INSERT_HEAD(&j->held, a, entry);
     a->is_held = true;
 }
@@ -114,7 +105,7 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     drop_unused(j, mono_now_ms() - JOINS_KEPT_MS);
     if (!LIST_EMPTY(&j->held))
-        arm(j->on_tick, JOINS_KEPT_MS);
+        timer_arm(j->on_tick, JOINS_KEPT_MS);
 }
 
 /* Is there memory for another document or answer? */
@@ -246,7 +237,7 @@ static void on_turn_end(void *ctx)
     if (TAILQ_EMPTY(&j->asking))
         return;
     if (now_ms < j->resume_ms) {
-        arm(j->on_due, j->resume_ms - now_ms);
+        timer_arm(j->on_due, j->resume_ms - now_ms);
         return;
     }
     j->turn++;
@@ -257,7 +248,7 @@ static void on_turn_end(void *ctx)
     }
     j->resume_ms = mono_now_ms() + work / JOINS_WORK_RATE;
     if (!TAILQ_EMPTY(&j->asking))
-        arm(j->on_due, JOINS_LOOK_MS);
+        timer_arm(j->on_due, JOINS_LOOK_MS);
 }
 
 static void on_due(evutil_socket_t fd, short what, void *ctx)

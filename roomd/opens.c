@@ -60,7 +60,7 @@ static void park(struct gateway *gateway, struct slot *slot, uint32_t request)
     *open = (struct open){.gateway = gateway,
                           .slot = slot,
                           .request = request,
-                          .deadline_ms = supervisor_now_ms() + PARKED_MS};
+                          .deadline_ms = mono_now_ms() + PARKED_MS};
     if (TAILQ_EMPTY(&s->parked))
         timer_arm(s->parked_timer, PARKED_MS);
     TAILQ_INSERT_TAIL(&slot->parked, open, of_slot);
@@ -114,7 +114,7 @@ void opens_refuse(struct slot *slot, uint32_t refusal)
 
 void opens_on_timer(struct supervisor *s)
 {
-    uint64_t now_ms = supervisor_now_ms();
+    uint64_t now_ms = mono_now_ms();
     struct open *open;
 
     while ((open = TAILQ_FIRST(&s->parked))) {

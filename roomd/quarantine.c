@@ -75,7 +75,7 @@ void quarantine_slot(const struct slot *slot)
     struct quarantine q = {
         .reason = is_damaged ? QUARANTINE_DAMAGE : QUARANTINE_CRASHES,
         .since_ms = wall_now_ms(),
-        .crashes = slot_crashes_recent(&slot->crashes, supervisor_now_ms()),
+        .crashes = slot_crashes_recent(&slot->crashes, mono_now_ms()),
         .last_signal = was_killed ? (uint32_t)WTERMSIG(slot->status) : 0,
     };
 

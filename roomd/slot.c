@@ -52,13 +52,13 @@ static bool has_crashed(const struct slot *slot)
 
 static bool is_hopeless(const struct slot *slot)
 {
-    return slot_crashes_recent(&slot->crashes, supervisor_now_ms()) >= SLOT_CRASHES_MAX ||
+    return slot_crashes_recent(&slot->crashes, mono_now_ms()) >= SLOT_CRASHES_MAX ||
            quarantine_is_set(slot->supervisor->rooms_dir, slot->hash);
 }
 
 static void count_failure(struct slot *slot)
 {
-    if (supervisor_now_ms() - slot->started_ms >= SLOT_STABLE_MS)
+    if (mono_now_ms() - slot->started_ms >= SLOT_STABLE_MS)
         slot->failures = 0;
     slot->failures++;
 }
@@ -112,7 +112,7 @@ static uint32_t spawn(struct slot *slot)
     if (r == -EBUSY)
         return next_busy_ms(slot);
     slot->busy_ms = BUSY_MIN_MS;
-    slot->started_ms = supervisor_now_ms();
+    slot->started_ms = mono_now_ms();
     if (r < 0) {
         log_error("room '%.*s' cannot be started: %s", name_len(slot), name_text(slot),
                   strerror(-r));
@@ -278,7 +278,7 @@ static void check_ended(struct slot *slot)
     else
         count_failure(slot);
     if (has_crashed(slot))
-        slot_crashes_add(&slot->crashes, supervisor_now_ms());
+        slot_crashes_add(&slot->crashes, mono_now_ms());
     struct slot_facts facts = {.rest = slot->rest, .is_hopeless = is_hopeless(slot)};
     if (slot->refusal && !facts.is_hopeless && facts.rest != SLOT_REST_DAMAGED)
         opens_refuse(slot, slot->refusal);
@@ -441,7 +441,7 @@ int slot_adopt(struct supervisor *s, const struct msg_room_adopt *m, struct ipc 
     ipc_set_handler(control, &handler, slot);
     slot->was_adopted = true;
     slot->adopted_fd = process_fd;
-    slot->started_ms = supervisor_now_ms();
+    slot->started_ms = mono_now_ms();
     slot->links_sent = m->links;
     slot->wants_store = !m->has_store;
     take_control(slot, control);

@@ -10,26 +10,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define STOP_MS 5000u /* what is not stored then stays in the segments */
-
-uint64_t supervisor_now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-void timer_arm(struct event *timer, uint64_t ms)
-{
-    struct timeval delay = {.tv_sec = (time_t)(ms / 1000),
-                            .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    if (event_add(timer, &delay) < 0)
-        log_panic("a timer cannot be set");
-}
 
 static void on_child(evutil_socket_t sig, short what, void *ctx)
 {

@@ -111,10 +111,6 @@ struct supervisor {
     struct event *stop_timer;
 };
 
-/* Monotonic milliseconds at the moment. */
-uint64_t supervisor_now_ms(void);
-void timer_arm(struct event *timer, uint64_t ms);
-
 /* ---- slot.c ---- */
 
 struct slot *slot_find(const struct supervisor *s, const char *hash);

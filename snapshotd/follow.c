@@ -103,14 +103,6 @@ static void note_behind(struct follow *f, bool is_news)
     f->is_behind = is_behind;
 }
 
-static void arm_timer(struct follow *f, uint64_t ms)
-{
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    if (event_add(f->timer, &tv) < 0)
-        log_panic("a timer cannot be set");
-}
-
 /* Nothing of it is under way and nothing is to be done: the end. */
 static void settle(struct follow *f)
 {
@@ -157,7 +149,7 @@ static void count_updates(struct follow *f, const struct store_stat *stat)
     uint64_t now_ms = wall_now_ms();
     if (now_ms > stat->oldest_ms)
         age_ms = now_ms - stat->oldest_ms;
-    arm_timer(f, age_ms < f->settings->snapshot_ms ? f->settings->snapshot_ms - age_ms : 0);
+    timer_arm(f->timer, age_ms < f->settings->snapshot_ms ? f->settings->snapshot_ms - age_ms : 0);
 }
 
 /* How far the store has what the segment has. */
@@ -340,7 +332,7 @@ static void handle_tail_error(struct follow *f, int error)
     log_warn("room '%.*s': its segment cannot be opened: %s; trying again", name_len(f),
              name_text(f), strerror(-error));
     f->is_stuck = true;
-    arm_timer(f, STUCK_RETRY_MS);
+    timer_arm(f->timer, STUCK_RETRY_MS);
 }
 
 bool follow_collect(struct follow *f, struct batch *batch)
@@ -373,7 +365,7 @@ void follow_committed(struct follow *f, uint64_t last_seq, uint64_t records)
         f->stored_seq = last_seq;
         note_behind(f, true);
         if (f->updates == 0 && !f->is_stuck)
-            arm_timer(f, f->settings->snapshot_ms);
+            timer_arm(f->timer, f->settings->snapshot_ms);
         f->updates += records;
         send_stored(f);
         if (f->updates >= f->settings->snapshot_updates)
@@ -420,7 +412,7 @@ void follow_folded(struct follow *f)
     /* They are counted anew if the store was lost meanwhile. */
     f->updates -= f->folding < f->updates ? f->folding : f->updates;
     if (f->updates > 0)
-        arm_timer(f, f->settings->snapshot_ms);
+        timer_arm(f->timer, f->settings->snapshot_ms);
     else if (!f->is_stuck)
         (void)event_del(f->timer);
     settle(f);
@@ -430,7 +422,7 @@ void follow_fold_later(struct follow *f)
 {
     f->pending--;
     if (f->state != FOLLOW_OVER && !f->is_stuck)
-        arm_timer(f, f->settings->snapshot_ms);
+        timer_arm(f->timer, f->settings->snapshot_ms);
     settle(f);
 }
 

@@ -76,14 +76,6 @@ struct persist {
     struct event *kick; /* brings another turn when work is left */
 };
 
-static void arm(struct event *timer, uint64_t ms)
-{
-    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
-
-    if (event_add(timer, &tv) < 0)
-        log_panic("a timer cannot be set");
-}
-
 /* ---- rooms ---- */
 
 static void unqueue(struct entry *e)
@@ -242,7 +234,7 @@ static void open_later(struct persist *p, const char *what, int error, const cha
     }
     log_error("%s (%s): %s%s%s; opening it again in %u ms", what, p->source->name,
               store_strerror(error), detail[0] ? ": " : "", detail, (unsigned)p->reopen_ms);
-    arm(p->reopen_timer, p->reopen_ms);
+    timer_arm(p->reopen_timer, p->reopen_ms);
     p->reopen_ms = p->reopen_ms * 2 > REOPEN_MS_MAX ? REOPEN_MS_MAX : p->reopen_ms * 2;
 }
 
@@ -373,7 +365,7 @@ static void on_folded(void *ctx, const struct compact_result *result)
 
     p->folding = NULL;
     if (took_ms > 0)
-        arm(p->fold_pause, took_ms * FOLD_PAUSE);
+        timer_arm(p->fold_pause, took_ms * FOLD_PAUSE);
     if (result->step == COMPACT_DONE) {
         log_debug("room '%.*s': folded %llu updates into %zu bytes", (int)name.len, name.data,
                   (unsigned long long)result->updates, result->state_bytes);
@@ -489,7 +481,7 @@ void persist_finish(struct persist *p)
     if (p->state >= PERSIST_FINISHING)
         return;
     p->state = PERSIST_FINISHING;
-    arm(p->finish_timer, FINISH_FOLD_MS);
+    timer_arm(p->finish_timer, FINISH_FOLD_MS);
     HASH_ITER (hh, p->table, e, next) {
         follow_finish(e->follow);
     }
@@ -533,7 +525,7 @@ struct persist *persist_new(struct loop *loop, const struct config *config,
     p->finish_timer = new_timer(p, on_finish_late);
     p->kick = new_timer(p, on_kick);
     loop_add_turn_hook(loop, on_turn, p);
-    arm(p->reopen_timer, 0);
+    timer_arm(p->reopen_timer, 0);
     return p;
 }
 
