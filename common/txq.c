@@ -34,34 +34,71 @@ static void grow(struct txq *q)
     q->head = 0;
 }
 
-static void push(struct txq *q, struct blob *b, bool is_rest)
+/* Takes over what the entry refers to. */
+static void push(struct txq *q, struct txq_entry entry)
 {
-    if (b->len == 0)
+    if (entry.blob->len == 0) {
+        blob_unref(entry.blob);
         return;
+    }
     if (q->count == q->cap)
         grow(q);
     q->count++;
-    *entry_at(q, q->count - 1) = (struct txq_entry){.blob = blob_ref(b), .is_rest = is_rest};
-    q->bytes += b->len;
+    *entry_at(q, q->count - 1) = entry;
+    q->bytes += entry.blob->len;
 }
 
 void txq_push(struct txq *q, struct blob *b)
 {
-    push(q, b, false);
+    push(q, (struct txq_entry){.blob = blob_ref(b)});
 }
 
 void txq_push_rest(struct txq *q, struct blob *b)
 {
-    push(q, b, true);
+    push(q, (struct txq_entry){.blob = blob_ref(b), .is_rest = true});
+}
+
+void txq_push_shared(struct txq *q, struct blob *b)
+{
+    push(q, (struct txq_entry){.blob = blob_ref(b), .is_shared = true});
+}
+
+void txq_push_shared_rest(struct txq *q, struct blob *b)
+{
+    push(q, (struct txq_entry){.blob = blob_ref(b), .is_rest = true, .is_shared = true});
+}
+
+/* Entries of the frame that has been started. */
+static uint32_t count_started(const struct txq *q)
+{
+    const struct txq_entry *first = q->count > 0 ? entry_at(q, 0) : NULL;
+    uint32_t count = first && (first->offset > 0 || first->is_rest) ? 1 : 0;
+
+    while (count > 0 && count < q->count && entry_at(q, count)->is_rest)
+        count++;
+    return count;
+}
+
+void txq_drop_shared(struct txq *q)
+{
+    uint32_t kept = count_started(q);
+
+    for (uint32_t i = kept; i < q->count; i++) {
+        struct txq_entry *e = entry_at(q, i);
+        if (e->is_shared) {
+            q->bytes -= e->blob->len;
+            blob_unref(e->blob);
+        } else {
+            *entry_at(q, kept++) = *e;
+        }
+    }
+    q->count = kept;
 }
 
 void txq_drop_unsent(struct txq *q)
 {
-    const struct txq_entry *first = q->count > 0 ? entry_at(q, 0) : NULL;
-    uint32_t keep = first && (first->offset > 0 || first->is_rest) ? 1 : 0;
+    uint32_t keep = count_started(q);
 
-    while (keep > 0 && keep < q->count && entry_at(q, keep)->is_rest)
-        keep++;
     while (q->count > keep) {
         struct txq_entry *e = entry_at(q, q->count - 1);
         q->bytes -= e->blob->len;

@@ -10,6 +10,7 @@ struct txq_entry {
     struct blob *blob;
     size_t offset; /* bytes of it already written */
     bool is_rest;  /* goes on with the frame of the entry before */
+    bool is_shared;
 };
 
 struct txq {
@@ -25,8 +26,13 @@ void txq_done(struct txq *q);
 void txq_push(struct txq *q, struct blob *b);
 /* The same for a blob that goes on with the frame of the one before. */
 void txq_push_rest(struct txq *q, struct blob *b);
+/* The same for what txq_drop_shared() may drop, all of a frame or nothing. */
+void txq_push_shared(struct txq *q, struct blob *b);
+void txq_push_shared_rest(struct txq *q, struct blob *b);
 /* Drops every frame that has not been started; framing needs the rest of one that has been. */
 void txq_drop_unsent(struct txq *q);
+/* Drops those of them that are shared; the others keep their order. */
+void txq_drop_shared(struct txq *q);
 /* Writes until the queue is empty (1) or the descriptor would block (0); -errno on failure. */
 int txq_flush(struct txq *q, int fd);
 /* The same for the first `bytes` of what waits only. */

@@ -21,6 +21,7 @@
 
 enum conn_state {
     CONN_HTTP,
+    CONN_WAITING,
     CONN_OPEN,
     CONN_CLOSING,
     CONN_DRAINING,
@@ -31,7 +32,10 @@ struct conn {
     struct conns *conns;
     enum conn_state state;
     int fd;
-    bool is_paused;       /* by the owner of the WebSocket, or for answers that wait */
+    bool is_paused;       /* nothing is read: see `pauses`, or answers wait */
+    bool is_behind;       /* shared frames were dropped, and the owner was told */
+    bool is_kept;         /* the request: the connection outlives its answer, */
+    bool is_head;         /* which has no content */
     bool is_dirty;        /* on the list of those to flush, */
     bool is_bulk;         /* which is `bulk` */
     bool is_blocked;      /* the socket takes no more for now: EPOLLOUT is armed */
@@ -50,9 +54,11 @@ struct conn {
 
     struct buffer in; /* HTTP: what is not yet a whole head, or waits for answers to be written */
     size_t in_scanned;
+    size_t in_need; /* bytes of the request in `in`, once its head is there and has a body */
+    uint32_t pauses;
 
     struct ws_parser ws;
-    size_t partial; /* of ws, as counted in conns->partial_bytes */
+    size_t partial; /* of ws, or of a body, as counted in conns->partial_bytes */
     const struct conn_owner *owner;
     void *owner_ctx;
 
@@ -68,7 +74,7 @@ STAILQ_HEAD(conn_queue, conn);
 struct conns {
     struct loop *loop;
     size_t message_max;
-    conn_request_fn on_request;
+    const struct conn_handler *handler;
     void *ctx;
     struct event *on_tick;
     struct conn_list list;
@@ -82,13 +88,14 @@ struct conns {
     uint8_t buffer[READ_BUFFER];
 };
 
-static const char *const state_names[] = {"http", "open", "closing", "draining", "dead"};
+static const char *const state_names[] = {"http", "waiting", "open", "closing", "draining", "dead"};
 
 /* ---- states ---- */
 
 /* Bit n of the entry of a state: it may go over to state n. */
 static const unsigned may_follow[] = {
-    [CONN_HTTP] = 1u << CONN_OPEN | 1u << CONN_DRAINING | 1u << CONN_DEAD,
+    [CONN_HTTP] = 1u << CONN_WAITING | 1u << CONN_OPEN | 1u << CONN_DRAINING | 1u << CONN_DEAD,
+    [CONN_WAITING] = 1u << CONN_HTTP | 1u << CONN_DRAINING | 1u << CONN_DEAD,
     [CONN_OPEN] = 1u << CONN_CLOSING | 1u << CONN_DRAINING | 1u << CONN_DEAD,
     [CONN_CLOSING] = 1u << CONN_DRAINING | 1u << CONN_DEAD,
     [CONN_DRAINING] = 1u << CONN_DEAD,
@@ -174,13 +181,18 @@ static void set_state(struct conn *c, enum conn_state state)
     switch (state) {
     case CONN_HTTP:
         break;
+    case CONN_WAITING:
+        c->deadline_ms = 0;
+        c->is_paused = true; /* until the answer is written */
+        (void)event_del(&c->on_read);
+        break;
     case CONN_OPEN:
         c->deadline_ms = 0;
         c->ping_ms = mono_now_ms() + CONN_PING_MS;
         break;
     case CONN_CLOSING:
     case CONN_DRAINING:
-        c->deadline_ms = mono_now_ms() + (was == CONN_HTTP ? CONN_STALL_MS : CONN_CLOSE_MS);
+        c->deadline_ms = mono_now_ms() + (was <= CONN_WAITING ? CONN_STALL_MS : CONN_CLOSE_MS);
         c->message_ms = 0;
         blob_unref(TAKE_PTR(c->pong));
         /* The peer's close, or the end of its stream, must be seen. */
@@ -193,18 +205,23 @@ static void set_state(struct conn *c, enum conn_state state)
     }
     if (state != CONN_OPEN && state != CONN_CLOSING)
         set_partial(c, 0);
-    if (state != CONN_OPEN)
+    if (state != CONN_OPEN && state != CONN_WAITING)
         end_owner(c);
 }
 
 /* ---- output ---- */
 
-static void push(struct conn *c, struct blob *b)
+static void note_queued(struct conn *c)
 {
-    txq_push(&c->out, b);
     count_out(c);
     if (!c->is_blocked)
         mark_dirty(c);
+}
+
+static void push(struct conn *c, struct blob *b)
+{
+    txq_push(&c->out, b);
+    note_queued(c);
 }
 
 static void push_new(struct conn *c, struct blob *b)
@@ -226,7 +243,7 @@ static void read_more_requests(struct conn *c);
 static void note_progress(struct conn *c)
 {
     c->stall_ms = 0;
-    if (c->state == CONN_HTTP || c->state == CONN_DRAINING)
+    if ((c->state == CONN_HTTP && c->in_need == 0) || c->state == CONN_DRAINING)
         c->deadline_ms = mono_now_ms() + CONN_STALL_MS;
 }
 
@@ -247,6 +264,12 @@ static void wait_until_writable(struct conn *c)
     (void)event_add(&c->on_write, NULL);
 }
 
+static void catch_up(struct conn *c)
+{
+    c->is_behind = false;
+    c->owner->on_caught_up(c->owner_ctx);
+}
+
 /* Everything is written. */
 static void handle_drained(struct conn *c)
 {
@@ -257,6 +280,8 @@ static void handle_drained(struct conn *c)
         half_close(c);
     else if (c->state == CONN_HTTP)
         read_more_requests(c);
+    else if (c->is_behind && c->state == CONN_OPEN)
+        catch_up(c);
 }
 
 /* Writes some of what waits; returns how much. */
@@ -361,11 +386,24 @@ static bool is_too_slow(const struct conn *c, size_t len)
     return c->out_bytes > 0 && c->out_bytes + len > max;
 }
 
+/* Memory is for those who read: what a client misses by this is in the document. */
+static void drop_shared(struct conn *c)
+{
+    txq_drop_shared(&c->out);
+    count_out(c);
+    if (c->is_behind)
+        return;
+    c->is_behind = true;
+    c->owner->on_behind(c->owner_ctx);
+}
+
 void conn_send(struct conn *c, struct blob *frames)
 {
     if (c->state != CONN_OPEN)
         return;
-    if (is_too_slow(c, frames->len)) {
+    if (is_too_slow(c, frames->len))
+        drop_shared(c);
+    if (c->state == CONN_OPEN && is_too_slow(c, frames->len)) {
         txq_drop_unsent(&c->out);
         count_out(c);
         fail(c, WS_CLOSE_TRY_LATER, "the client reads too slowly");
@@ -381,21 +419,62 @@ void conn_send_new(struct conn *c, struct blob *frames)
     blob_unref(frames);
 }
 
-void conn_send_large(struct conn *c, const struct answer *answer)
+void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames)
+{
+    size_t len = frames->len + (prefix ? prefix->len : 0);
+
+    if (c->state != CONN_OPEN || c->is_behind)
+        return;
+    if (is_too_slow(c, len)) {
+        drop_shared(c);
+        return;
+    }
+    c->sent_ms = mono_now_ms();
+    if (prefix) {
+        struct blob *begin = ws_frame_begin(WS_BINARY, blob_slice(prefix), frames->len);
+        txq_push_shared(&c->out, begin);
+        txq_push_shared_rest(&c->out, frames);
+        blob_unref(begin);
+    } else {
+        txq_push_shared(&c->out, frames);
+    }
+    note_queued(c);
+}
+
+/* Bytes of the parts that make one frame, from the i-th on. */
+static size_t frame_bytes(const struct answer *answer, uint32_t i)
+{
+    size_t bytes = answer->parts[i].bytes->len;
+
+    while (++i < answer->count && answer->parts[i].is_rest)
+        bytes += answer->parts[i].bytes->len;
+    return bytes;
+}
+
+static void push_part(struct conn *c, struct blob *prefix, const struct answer *answer, uint32_t i)
+{
+    const struct answer_part *part = &answer->parts[i];
+
+    if (prefix && !part->is_rest) {
+        struct blob *begin = ws_frame_begin(WS_BINARY, blob_slice(prefix), frame_bytes(answer, i));
+        txq_push(&c->out, begin);
+        blob_unref(begin);
+    }
+    if (prefix || part->is_rest)
+        txq_push_rest(&c->out, part->bytes);
+    else
+        txq_push(&c->out, part->bytes);
+}
+
+void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *answer)
 {
     if (c->state != CONN_OPEN)
         return;
     c->sent_ms = mono_now_ms();
     c->large_bytes = answer->len;
-    for (uint32_t i = 0; i < answer->count; i++) {
-        if (answer->parts[i].is_rest)
-            txq_push_rest(&c->out, answer->parts[i].bytes);
-        else
-            txq_push(&c->out, answer->parts[i].bytes);
-    }
-    count_out(c);
-    if (!c->is_blocked)
-        mark_dirty(c);
+    for (uint32_t i = 0; i < answer->count; i++)
+        push_part(c, prefix, answer, i);
+    note_queued(c);
 }
 
 size_t conn_queued_bytes(const struct conn *c)
@@ -408,17 +487,22 @@ uint64_t conn_last_sent_ms(const struct conn *c)
     return c->sent_ms;
 }
 
-void conn_set_paused(struct conn *c, bool is_paused)
+void conn_pause(struct conn *c)
 {
-    if (c->state != CONN_OPEN || c->is_paused == is_paused)
+    if (c->state != CONN_OPEN || c->pauses++ > 0)
         return;
-    c->is_paused = is_paused;
-    if (is_paused)
-        (void)event_del(&c->on_read);
-    else
-        (void)event_add(&c->on_read, NULL);
+    c->is_paused = true;
+    (void)event_del(&c->on_read);
+}
+
+void conn_resume(struct conn *c)
+{
+    if (c->state != CONN_OPEN || --c->pauses > 0)
+        return;
+    c->is_paused = false;
+    (void)event_add(&c->on_read, NULL);
     /* The time of the pause is not the peer's. */
-    if (!is_paused && c->message_ms != 0)
+    if (c->message_ms != 0)
         c->message_ms = mono_now_ms();
 }
 
@@ -499,14 +583,17 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 
 /* ---- HTTP ---- */
 
-void conn_answer(struct conn *c, const struct http_request *req, const struct http_answer *answer,
-                 struct blob *content)
+void conn_answer(struct conn *c, const struct http_answer *answer, struct blob *content)
 {
-    bool is_kept = req && req->is_keep_alive && !req->has_body && !answer->is_last;
+    bool is_kept = c->is_kept && !answer->is_last;
 
-    assert(c->state == CONN_HTTP);
+    assert(c->state == CONN_HTTP || c->state == CONN_WAITING);
+    if (c->state == CONN_WAITING) {
+        c->owner = NULL;
+        set_state(c, CONN_HTTP);
+    }
     push_new(c, http_answer_head(answer, is_kept, wall_now_ms()));
-    if (content && content->len > 0 && !(req && req->verb == HTTP_VERB_HEAD))
+    if (content && content->len > 0 && !c->is_head)
         push(c, content);
     if (is_kept)
         c->deadline_ms = mono_now_ms() + CONN_IDLE_MS;
@@ -514,15 +601,51 @@ void conn_answer(struct conn *c, const struct http_request *req, const struct ht
         drain(c);
 }
 
+void conn_defer(struct conn *c, const struct conn_owner *owner, void *ctx)
+{
+    c->owner = owner;
+    c->owner_ctx = ctx;
+    set_state(c, CONN_WAITING);
+}
+
+/* Answers without the handler; the connection ends with it. */
 static void refuse(struct conn *c, unsigned status)
 {
     struct buffer text = {0};
 
+    c->is_kept = c->is_head = false;
     buffer_printf(&text, "%s\n", http_phrase(status));
     struct blob *content = blob_copy(buffer_slice(&text));
-    conn_answer(c, NULL, &(struct http_answer){.status = status, .length = content->len}, content);
+    conn_answer(c, &(struct http_answer){.status = status, .length = content->len}, content);
     blob_unref(content);
     buffer_done(&text);
+}
+
+/* A body is to be read behind a head of `head_len` bytes. 0, or the status that refuses it. */
+static unsigned begin_body(struct conn *c, const struct http_request *req, size_t head_len)
+{
+    size_t max = 0;
+
+    if (req->is_chunked)
+        return 411;
+    unsigned status = c->conns->handler->on_head(c->conns->ctx, c, req, &max);
+    if (status == 0 && req->body_len > max)
+        status = 413;
+    if (status != 0)
+        return status;
+    c->in_need = head_len + (size_t)req->body_len;
+    c->deadline_ms = mono_now_ms() + CONN_MESSAGE_MS + req->body_len / CONN_MESSAGE_RATE * 1000;
+    if (req->expects_continue && c->in.len < c->in_need)
+        push_new(c, blob_copy(slice_str("HTTP/1.1 100 Continue\r\n\r\n")));
+    return 0;
+}
+
+/* The body is not whole yet. */
+static void wait_for_body(struct conn *c)
+{
+    set_partial(c, c->in.len);
+    if (c->conns->partial_bytes > CONN_PARTIAL_MAX)
+        refuse(c, 503);
 }
 
 /* An empty line before a request is ignored (RFC 9112, section 2.2). */
@@ -532,25 +655,47 @@ static void skip_empty_line(struct conn *c)
         buffer_consume(&c->in, 2);
 }
 
+/* Parses the head of `len` bytes (or says what is wrong with it) and hands the request on. False:
+ * its body has yet to come. */
+static bool handle_head(struct conn *c, ssize_t len)
+{
+    struct http_request req = {0};
+    unsigned status =
+        len > 0 ? http_parse(slice_of(c->in.data, (size_t)len), &req) : (len == -E2BIG ? 431 : 400);
+
+    if (status == 0 && req.has_body && c->in_need == 0)
+        status = begin_body(c, &req, (size_t)len);
+    if (status == 0 && c->in.len < c->in_need) {
+        wait_for_body(c);
+        return false;
+    }
+    set_partial(c, 0);
+    c->is_kept = req.is_keep_alive;
+    c->is_head = req.verb == HTTP_VERB_HEAD;
+    if (status == 0) {
+        req.body = slice_of(c->in.data + len, (size_t)req.body_len);
+        c->conns->handler->on_request(c->conns->ctx, c, &req);
+        buffer_consume(&c->in, (size_t)len + (size_t)req.body_len);
+    } else {
+        refuse(c, status);
+    }
+    c->in_need = 0;
+    c->in_scanned = 0;
+    return true;
+}
+
 /* Takes one request from what was read. False: there is none, or not now. */
 static bool handle_request(struct conn *c)
 {
-    struct http_request req;
+    size_t scanned = 0;
 
-    skip_empty_line(c);
-    ssize_t len = http_head_len(buffer_slice(&c->in), &c->in_scanned);
-    if (len == 0)
+    if (c->in.len < c->in_need) {
+        wait_for_body(c);
         return false;
-    unsigned status =
-        len > 0 ? http_parse(slice_of(c->in.data, (size_t)len), &req) : (len == -E2BIG ? 431 : 400);
-    if (status == 0)
-        c->conns->on_request(c->conns->ctx, c, &req);
-    else
-        refuse(c, status);
-    if (len > 0)
-        buffer_consume(&c->in, (size_t)len);
-    c->in_scanned = 0;
-    return c->state == CONN_HTTP;
+    }
+    skip_empty_line(c);
+    ssize_t len = http_head_len(buffer_slice(&c->in), c->in_need > 0 ? &scanned : &c->in_scanned);
+    return len != 0 && handle_head(c, len) && c->state == CONN_HTTP;
 }
 
 static void handle_requests(struct conn *c)
@@ -558,12 +703,14 @@ static void handle_requests(struct conn *c)
     while (c->out.bytes <= ANSWERS_MAX && c->in.len > 0)
         if (!handle_request(c))
             break;
+    if (c->state == CONN_WAITING)
+        return;
     if (c->state == CONN_HTTP) {
         c->is_paused = c->out.bytes > ANSWERS_MAX;
         if (c->is_paused)
             (void)event_del(&c->on_read);
         /* The time for a head runs from its first bytes on; they do not prolong it. */
-        else if (c->in.len > 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
+        else if (c->in.len > 0 && c->in_need == 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
             c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
         return;
     }
@@ -597,6 +744,7 @@ static void handle_bytes(struct conn *c, uint8_t *data, size_t len)
     case CONN_CLOSING:
         handle_frames(c, data, len);
         break;
+    case CONN_WAITING:
     case CONN_DRAINING:
     case CONN_DEAD:
         break;
@@ -682,6 +830,9 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
         case CONN_HTTP:
             tick_http(c, now);
             break;
+        case CONN_WAITING:
+            c->owner->on_tick(c->owner_ctx);
+            break;
         case CONN_OPEN:
             tick_open(c, now);
             break;
@@ -698,14 +849,14 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- life ---- */
 
-struct conns *conns_new(struct loop *loop, size_t message_max, conn_request_fn on_request,
+struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn_handler *handler,
                         void *ctx)
 {
     struct conns *conns = xcalloc(1, sizeof(*conns));
 
     conns->loop = loop;
     conns->message_max = message_max;
-    conns->on_request = on_request;
+    conns->handler = handler;
     conns->ctx = ctx;
     conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
     LIST_INIT(&conns->list);
@@ -749,6 +900,8 @@ void conns_shut_down(struct conns *conns, uint16_t code, const char *reason)
             conn_close(c, code, reason);
         else if (c->state == CONN_HTTP)
             drain(c);
+        else if (c->state == CONN_WAITING)
+            c->is_kept = false;
     }
 }
 

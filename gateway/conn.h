@@ -4,8 +4,10 @@
  * what they share: the read buffer, the clock tick, the list of those with something to write.
  *
  *     HTTP → OPEN → CLOSING → DRAINING → DEAD        any state → DRAINING, any state → DEAD
+ *     HTTP → WAITING → HTTP
  *
- * HTTP      heads are collected and handed to the request function, which answers at once
+ * HTTP      requests are collected, each with its body, and handed to the request function
+ * WAITING   the request's answer comes later; nothing is read meanwhile
  * OPEN      a WebSocket; its owner gets messages and ticks
  * CLOSING   our close frame is queued, the peer's is awaited; messages are ignored
  * DRAINING  what is queued is written, then the socket is half-closed and the peer's end awaited,
@@ -13,9 +15,13 @@
  * turn
  *
  * Output goes out once a turn and connection, in one writev, short queues before long ones: what a
- * turn writes of documents is little, so that edits do not wait for them. A WebSocket whose queue
- * is over CONN_QUEUE_MAX is closed with 1013; one that takes nothing for CONN_STALL_MS is taken for
- * dead.
+ * turn writes of documents is little, so that edits do not wait for them.
+ *
+ * What is sent is either the client's own, like an answer, or shared: what everybody in a room
+ * gets. When more than CONN_QUEUE_MAX would wait for a WebSocket its shared frames are dropped and
+ * its owner is told (on_behind); once all the rest is written it is told again (on_caught_up).
+ * Above the bound with frames of its own alone it is closed with 1013. One that takes nothing for
+ * CONN_STALL_MS is taken for dead.
  */
 #pragma once
 
@@ -26,7 +32,7 @@
 #define CONN_QUEUE_MAX    (16u << 20)  /* bytes that wait for one client */
 #define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
 #define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
-#define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages, all connections together */
+#define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages and bodies, all together */
 #define CONN_FLUSH_MAX    (64u << 10)  /* written of a connection in a turn */
 #define CONN_BULK_MAX     (128u << 10) /* in a turn of all that have more than that to write */
 #define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
@@ -42,20 +48,31 @@ struct answer;
 struct conn;
 struct conns;
 
-/* Who uses an open WebSocket. */
+/* Who uses an open WebSocket, or has an answer to give. */
 struct conn_owner {
-    /* The payload is borrowed until the call returns. May send and close. */
+    /* The rest is for a WebSocket. The payload is borrowed until the call returns. May send and
+     * close. */
     void (*on_message)(void *ctx, bool is_text, struct slice payload);
-    void (*on_tick)(void *ctx); /* twice a second */
-    /* The WebSocket is not usable any more. Called once, always, and nothing after it. */
+    void (*on_behind)(void *ctx); /* shared frames were dropped; from within conn_send_shared() */
+    void (*on_caught_up)(void *ctx); /* after on_behind: everything that waited is written */
+    void (*on_tick)(void *ctx);      /* twice a second, also while an answer is awaited */
+    /* The connection is not usable any more. Called once, always, and nothing after it; but not
+     * when the answer was given. */
     void (*on_end)(void *ctx);
 };
 
-/* Handles one request: exactly one of conn_answer() and conn_accept() before it returns. */
-typedef void (*conn_request_fn)(void *ctx, struct conn *c, const struct http_request *req);
+/* Who handles requests. */
+struct conn_handler {
+    /* A request that has a body, before that was read: how long it may be. 0, or the status that
+     * refuses it. */
+    unsigned (*on_head)(void *ctx, struct conn *c, const struct http_request *req, size_t *ret_max);
+    /* Handles one request: exactly one of conn_answer(), conn_accept() and conn_defer() before it
+     * returns. */
+    void (*on_request)(void *ctx, struct conn *c, const struct http_request *req);
+};
 
 /* `message_max`: bytes of a client's message. Registers a turn hook and a timer. */
-struct conns *conns_new(struct loop *loop, size_t message_max, conn_request_fn on_request,
+struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn_handler *handler,
                         void *ctx);
 /* Ends every connection and frees. */
 void conns_free(struct conns *conns);
@@ -66,28 +83,34 @@ void conns_shut_down(struct conns *conns, uint16_t code, const char *reason);
 /* Takes a connected socket: non-blocking, close-on-exec. */
 void conn_start(struct conns *conns, int fd);
 
-/* Answers a request; `content` (answer->length bytes) may be NULL, takes its own reference. */
-void conn_answer(struct conn *c, const struct http_request *req, const struct http_answer *answer,
-                 struct blob *content);
+/* Answers the request; `content` (answer->length bytes) may be NULL, takes its own reference. */
+void conn_answer(struct conn *c, const struct http_answer *answer, struct blob *content);
+/* The owner will call conn_answer(). */
+void conn_defer(struct conn *c, const struct conn_owner *owner, void *ctx);
 /* Turns the connection into a WebSocket of `owner`. */
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
                  const struct conn_owner *owner, void *ctx);
 
 /* The rest is for an open WebSocket, and does nothing on any other. */
 
-/* Queues frames; takes its own reference. */
+/* Queues frames of the client's own; takes its own reference. */
 void conn_send(struct conn *c, struct blob *frames);
 void conn_send_new(struct conn *c, struct blob *frames); /* and consumes the caller's */
-/* The same for an answer that may alone be larger than the queue's bound, like a whole document. It
+/* Queues frames that others get too. With a `prefix` it is one frame, of which `frames` is what
+ * comes behind the prefix. */
+void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames);
+/* Queues an answer that may alone be larger than the queue's bound, like a whole document. It
  * waits beside the bound: the caller sees to it that the one before was written, by
- * conn_queued_bytes(), and bounds what all of them hold. */
-void conn_send_large(struct conn *c, const struct answer *answer);
+ * conn_queued_bytes(), and bounds what all of them hold. With a `prefix` the answer's frames are
+ * made here: each is what stands in it, behind the prefix. */
+void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *answer);
 /* Bytes that wait to be written. */
 size_t conn_queued_bytes(const struct conn *c);
 /* Sends a close frame. on_end comes before this returns. */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
-/* Stops reading, and starts it again. */
-void conn_set_paused(struct conn *c, bool is_paused);
+/* Stops reading. Calls are counted: it goes on after as many of conn_resume(). */
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
 /* When the owner last sent something, by mono_now_ms(). Pings do not count: the scripts of a page
  * do not see them. */
 uint64_t conn_last_sent_ms(const struct conn *c);

@@ -20,9 +20,11 @@ enum dialect_kind {
     DIALECT_COUNT,
 };
 
-/* What a client asked for in the query of its request. */
+/* What a client asked for. */
 struct session_params {
     struct blob *since; /* its state vector, or NULL */
+    void *socket;       /* of a dialect with several sessions on a connection: its own */
+    struct slice key;   /* and the name of the session there */
 };
 
 struct dialect {
@@ -44,12 +46,16 @@ struct dialect {
     void (*on_tick)(struct session *s); /* twice a second */
 
     /* A new frame with an edit or with presence for all clients of a room that speak this; NULL if
-     * it cannot be made. */
+     * it cannot be made. Where sessions have a prefix: what comes behind that. */
     struct blob *(*encode_update)(const struct msg_room_update *m);
     struct blob *(*encode_awareness)(struct slice awareness);
     /* What a client with the state vector `sv` gets for its question; a new answer. -errno as
      * room_state_diff() has them. */
     int (*encode_state)(struct room_state *state, struct slice sv, struct answer **ret);
+    /* The same for a client that has had its answer and lacks something since. */
+    int (*encode_difference)(struct room_state *state, struct slice sv, struct answer **ret);
+    /* Sends an answer; NULL: conn_send_large(). */
+    void (*send_answer)(struct session *s, const struct answer *answer);
 
     /* The edit is as safe as the room's level of acknowledgement asks for. */
     void (*on_acknowledged)(struct session *s, const struct op *op);
@@ -57,6 +63,8 @@ struct dialect {
     void (*on_rejected)(struct session *s, const struct op *op, uint32_t refusal);
     /* The room itself or its document is refused: the client must be closed. */
     void (*on_refused)(struct session *s, uint32_t refusal);
+    /* Ends the client with a refusal; NULL: closes the connection. */
+    void (*end)(struct session *s, uint32_t refusal);
 };
 
 extern const struct dialect dialect_yjs;

@@ -161,33 +161,53 @@ static struct blob *encode_update(const struct msg_room_update *m)
     return frame;
 }
 
+/* What a client with the state vector `sv` lacks, as one v2 update. */
+static int read_lacking(struct room_state *state, struct slice sv, struct crdt_buf *ret_update)
+{
+    struct blob *difference = NULL;
+
+    if (room_state_is_nothing(sv))
+        return room_state_whole_v2(state, ret_update);
+    int r = room_state_diff(state, sv, &difference);
+    if (r == 0)
+        r = crdt_update_convert(CRDT_V1, (struct crdt_slice){difference->data, difference->len},
+                                CRDT_V2, &limits, ret_update);
+    blob_unref(difference);
+    return r;
+}
+
+static int answer_with(struct blob *frame, struct answer **ret)
+{
+    if (!frame)
+        return -ENOMEM;
+    *ret = answer_new();
+    answer_add_new(*ret, frame);
+    return 0;
+}
+
 /* `sync` is the first that a client hears, and one frame: the tail is merged in. */
 static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
 {
     struct crdt_buf update = {0};
-    struct blob *difference = NULL;
-    struct blob *frame = NULL;
-    int r;
+    int r = read_lacking(state, sv, &update);
 
-    if (room_state_is_nothing(sv)) {
-        r = room_state_whole_v2(state, &update);
-    } else {
-        r = room_state_diff(state, sv, &difference);
-        if (r == 0)
-            r = crdt_update_convert(CRDT_V1, (struct crdt_slice){difference->data, difference->len},
-                                    CRDT_V2, &limits, &update);
-    }
-    blob_unref(difference);
-    if (r == 0) {
-        frame = json_frame_sync(slice_of(update.data, update.len),
-                                blob_slice(room_state_vector(state)));
-        r = frame ? 0 : -ENOMEM;
-    }
+    if (r == 0)
+        r = answer_with(json_frame_sync(slice_of(update.data, update.len),
+                                        blob_slice(room_state_vector(state))),
+                        ret);
     crdt_buf_done(&update);
-    if (r == 0) {
-        *ret = answer_new();
-        answer_add_new(*ret, frame);
-    }
+    return r;
+}
+
+static int encode_difference(struct room_state *state, struct slice sv, struct answer **ret)
+{
+    struct crdt_buf update = {0};
+    int r = read_lacking(state, sv, &update);
+
+    if (r == 0)
+        r = answer_with(json_frame_op(room_state_seq(state), slice_of(update.data, update.len)),
+                        ret);
+    crdt_buf_done(&update);
     return r;
 }
 
@@ -220,6 +240,7 @@ const struct dialect dialect_json = {
     .encode_update = encode_update,
     .encode_awareness = json_frames_presence,
     .encode_state = encode_state,
+    .encode_difference = encode_difference,
     .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = on_refused,

@@ -127,6 +127,20 @@ static int encode_state(struct room_state *state, struct slice sv, struct answer
     return 0;
 }
 
+/* No step 2: the client knows itself to be in step, and is not asked for anything. */
+static int encode_difference(struct room_state *state, struct slice sv, struct answer **ret)
+{
+    struct blob *difference = NULL;
+    int r = room_state_diff(state, sv, &difference);
+
+    if (r < 0)
+        return r;
+    *ret = answer_new();
+    add_message(*ret, YPROTO_UPDATE, difference);
+    blob_unref(difference);
+    return 0;
+}
+
 /* y-websocket 4 takes the return of its edit for the word that it is saved. */
 static void on_acknowledged(struct session *s, const struct op *op)
 {
@@ -156,6 +170,7 @@ const struct dialect dialect_yjs = {
     .encode_update = encode_update,
     .encode_awareness = encode_awareness,
     .encode_state = encode_state,
+    .encode_difference = encode_difference,
     .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = session_close,

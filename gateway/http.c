@@ -159,17 +159,37 @@ static bool headers_are_sound(struct http_request *req)
     size_t hosts = http_header_count(req, "host");
     if (hosts > 1 || (hosts == 0 && !req->is_http_10))
         return false;
-    struct slice length = http_header(req, "content-length");
-    req->has_body = http_header_count(req, "transfer-encoding") > 0 ||
-                    (length.data && !slice_equal(length, slice_str("0")));
+    req->is_chunked = http_header_count(req, "transfer-encoding") > 0;
+    req->has_body = req->is_chunked || req->body_len > 0;
+    req->expects_continue =
+        !req->is_http_10 && http_header_has_token(req, "expect", "100-continue");
     return true;
 }
 
 static enum http_verb verb_of(const http_parser *parser)
 {
-    return parser->method == HTTP_GET    ? HTTP_VERB_GET
-           : parser->method == HTTP_HEAD ? HTTP_VERB_HEAD
-                                         : HTTP_VERB_OTHER;
+    switch (parser->method) {
+    case HTTP_GET:
+        return HTTP_VERB_GET;
+    case HTTP_HEAD:
+        return HTTP_VERB_HEAD;
+    case HTTP_POST:
+        return HTTP_VERB_POST;
+    case HTTP_PUT:
+        return HTTP_VERB_PUT;
+    case HTTP_PATCH:
+        return HTTP_VERB_PATCH;
+    case HTTP_OPTIONS:
+        return HTTP_VERB_OPTIONS;
+    default:
+        return HTTP_VERB_OTHER;
+    }
+}
+
+/* 0 without one. The parser has refused a length that is no number, or stands twice. */
+static uint64_t body_len_of(const http_parser *parser)
+{
+    return parser->content_length == UINT64_MAX ? 0 : parser->content_length;
 }
 
 unsigned http_parse(struct slice head, struct http_request *ret)
@@ -201,8 +221,9 @@ unsigned http_parse(struct slice head, struct http_request *ret)
     ret->verb = verb_of(&parser);
     ret->is_http_10 = parser.http_minor == 0;
     ret->is_keep_alive = http_should_keep_alive(&parser) != 0;
+    ret->body_len = body_len_of(&parser);
     /* "OPTIONS *" and "CONNECT host:port" have no path: they get the answer of a foreign method. */
-    if (ret->verb == HTTP_VERB_OTHER)
+    if (ret->verb == HTTP_VERB_OTHER || slice_equal(p.url, slice_str("*")))
         ret->path = slice_str("/");
     else if (!split_target(p.url, ret))
         return 400;
@@ -358,17 +379,25 @@ static const struct {
     const char *phrase;
 } phrases[] = {
     {200, "OK"},
+    {201, "Created"},
+    {204, "No Content"},
     {304, "Not Modified"},
     {400, "Bad Request"},
+    {401, "Unauthorized"},
+    {403, "Forbidden"},
     {404, "Not Found"},
     {405, "Method Not Allowed"},
     {408, "Request Timeout"},
+    {411, "Length Required"},
     {413, "Content Too Large"},
+    {422, "Unprocessable Content"},
     {426, "Upgrade Required"},
+    {429, "Too Many Requests"},
     {431, "Request Header Fields Too Large"},
     {501, "Not Implemented"},
     {503, "Service Unavailable"},
     {505, "HTTP Version Not Supported"},
+    {507, "Insufficient Storage"},
 };
 
 const char *http_phrase(unsigned status)
@@ -391,7 +420,7 @@ struct blob *http_answer_head(const struct http_answer *answer, bool is_keep_ali
     (void)strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
     buffer_printf(&b, "HTTP/1.1 %u %s\r\nDate: %s\r\n", answer->status, http_phrase(answer->status),
                   date);
-    if (answer->status != 304)
+    if (answer->status != 304 && answer->status != 204)
         buffer_printf(&b, "Content-Type: %s\r\nContent-Length: %zu\r\n",
                       answer->type ? answer->type : "text/plain; charset=utf-8", answer->length);
     buffer_append_str(&b, "X-Content-Type-Options: nosniff\r\n");

@@ -16,6 +16,10 @@
 enum http_verb {
     HTTP_VERB_GET,
     HTTP_VERB_HEAD,
+    HTTP_VERB_POST,
+    HTTP_VERB_PUT,
+    HTTP_VERB_PATCH,
+    HTTP_VERB_OPTIONS,
     HTTP_VERB_OTHER,
 };
 
@@ -29,8 +33,12 @@ struct http_request {
     bool is_http_10;
     bool is_keep_alive;
     bool has_body;
-    struct slice path;  /* begins with '/', not decoded */
-    struct slice query; /* behind the '?', not decoded */
+    bool is_chunked;       /* the body comes without a length: 411 */
+    bool expects_continue; /* the client waits for a 100 before it sends the body */
+    uint64_t body_len;     /* as announced */
+    struct slice body;     /* set by whoever reads it */
+    struct slice path;     /* begins with '/', not decoded */
+    struct slice query;    /* behind the '?', not decoded */
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
 };

@@ -25,12 +25,13 @@ struct made {
 struct room_answers {
     struct joins *joins;
     struct room_state *state;
-    uint64_t turn;                       /* in which it was read last */
-    uint64_t version;                    /* of the state, that the answers are made from */
-    uint64_t used_ms;                    /* when it was used last */
-    bool is_held;                        /* on the list of those that hold something */
-    struct answer *whole[DIALECT_COUNT]; /* for clients that have nothing */
-    struct made latest[DIALECT_COUNT];   /* for any other */
+    uint64_t turn;                     /* in which it was read last */
+    uint64_t version;                  /* of the state, that the answers are made from */
+    uint64_t used_ms;                  /* when it was used last */
+    bool is_held;                      /* on the list of those that hold something */
+    struct made whole[DIALECT_COUNT];  /* for clients that have nothing */
+    struct made latest[DIALECT_COUNT]; /* for any other */
+    struct made missed[DIALECT_COUNT]; /* for those that read too slowly */
     LIST_ENTRY(room_answers) entry;
 };
 
@@ -58,8 +59,9 @@ static void drop_made(struct made *m)
 static void drop_answers(struct room_answers *a)
 {
     for (size_t i = 0; i < DIALECT_COUNT; i++) {
-        answer_unref(TAKE_PTR(a->whole[i]));
+        drop_made(&a->whole[i]);
         drop_made(&a->latest[i]);
+        drop_made(&a->missed[i]);
     }
 }
 
@@ -166,29 +168,36 @@ static void count_answer(struct joins *j, struct answer *answer)
             blob_count(answer->parts[i].bytes, &j->held_bytes);
 }
 
-/* The answer to a state vector, borrowed. */
-static int find_answer(struct room_answers *a, const struct dialect *dialect, struct blob *question,
-                       struct answer **ret)
+/* Makes the answer to a state vector, unless it was made already. */
+static int make_answer(struct room_answers *a, struct blob *question,
+                       int (*encode)(struct room_state *, struct slice, struct answer **),
+                       struct made *m)
 {
-    bool is_whole = room_state_is_nothing(blob_slice(question));
-    struct made *latest = &a->latest[dialect->kind];
-    struct answer **found = is_whole ? &a->whole[dialect->kind] : &latest->answer;
-    bool is_made =
-        *found && (is_whole || slice_equal(blob_slice(latest->question), blob_slice(question)));
-    int r = 0;
+    if (m->answer && slice_equal(blob_slice(m->question), blob_slice(question)))
+        return 0;
+    drop_made(m);
+    if (!has_room(a->joins))
+        return -ENOMEM;
+    int r = encode(a->state, blob_slice(question), &m->answer);
+    if (r < 0)
+        return r;
+    count_answer(a->joins, m->answer);
+    m->question = blob_ref(question);
+    return 0;
+}
 
-    if (!is_made) {
-        answer_unref(TAKE_PTR(*found));
-        blob_unref(is_whole ? NULL : TAKE_PTR(latest->question));
-        if (!has_room(a->joins))
-            return -ENOMEM;
-        r = dialect->encode_state(a->state, blob_slice(question), found);
-        if (r == 0)
-            count_answer(a->joins, *found);
-        if (r == 0 && !is_whole)
-            latest->question = blob_ref(question);
-    }
-    *ret = *found;
+/* The answer to a question, borrowed. What everybody asks is kept beside what one did. */
+static int find_answer(struct room_answers *a, const struct dialect *dialect, struct blob *question,
+                       bool is_difference, struct answer **ret)
+{
+    struct made *m = is_difference                                 ? &a->missed[dialect->kind]
+                     : room_state_is_nothing(blob_slice(question)) ? &a->whole[dialect->kind]
+                                                                   : &a->latest[dialect->kind];
+    int r = make_answer(a, question,
+                        is_difference ? dialect->encode_difference : dialect->encode_state, m);
+
+    if (r == 0)
+        *ret = m->answer;
     return r;
 }
 
@@ -201,19 +210,21 @@ static uint32_t refusal_of(int error)
 static size_t answer(struct joins *j, struct session *s)
 {
     struct room_answers *a = room_link_answers(s->link);
-    struct blob *question = blob_ref(s->question ? s->question : j->nothing);
+    bool is_difference;
+    struct blob *asked = session_question(s, &is_difference);
+    struct blob *question = blob_ref(asked ? asked : j->nothing);
     struct answer *found = NULL;
 
     joins_remove(j, s);
     int r = refresh(a);
     if (r == 0)
-        r = find_answer(a, s->dialect, question, &found);
+        r = find_answer(a, s->dialect, question, is_difference, &found);
     size_t work = room_state_take_work(a->state);
     s->next_answer_ms = mono_now_ms() + (work + (found ? found->len : 0)) / JOINS_CLIENT_RATE;
     if (r == 0)
         room_link_note_answer(s->link, room_state_seq(a->state));
     if (r == 0)
-        session_handle_answer(s, found, room_state_seq(a->state));
+        session_handle_answer(s, found, room_state_seq(a->state), room_state_vector(a->state));
     else
         session_handle_no_answer(s, refusal_of(r));
     blob_unref(question);
@@ -263,6 +274,8 @@ void joins_add(struct joins *j, struct session *s)
     if (s->is_asking)
         return;
     s->is_asking = true;
+    if (TAILQ_EMPTY(&j->asking)) /* at the end of a turn, the questions of this one were answered */
+        event_active(j->on_due, 0, 0);
     TAILQ_INSERT_TAIL(&j->asking, s, asking_entry);
 }
 

@@ -41,7 +41,7 @@ void joins_free(struct joins *j);
 struct room_answers *room_answers_new(struct joins *j, struct slice tenant, struct slice room);
 void room_answers_free(struct room_answers *a);
 
-/* The session, whose link is subscribed, has a question: session->question or ->needs_whole. */
+/* The session, whose link is subscribed, has a question: see session_question(). */
 void joins_add(struct joins *j, struct session *s);
 /* It has none any more; nothing happens if it had none. */
 void joins_remove(struct joins *j, struct session *s);

@@ -16,9 +16,6 @@
 #include <sys/queue.h>
 #include <sys/random.h>
 
-/* Tenants come with tokens; until a client has one, all are of this one. */
-#define TENANT "default"
-
 enum room_link_state {
     ROOM_LINK_OPENING,
     ROOM_LINK_OPEN,
@@ -47,7 +44,8 @@ struct room_link {
     struct session_list unstored; /* those of them that wait for a stored sequence */
     UT_hash_handle by_request;
     UT_hash_handle by_name;
-    size_t name_len;
+    size_t tenant_len;
+    size_t name_len; /* of all: tenant, NUL, room */
     uint8_t name[];
 };
 
@@ -78,6 +76,16 @@ static const unsigned may_follow[] = {
 };
 
 /* ---- states ---- */
+
+static struct slice tenant_of(const struct room_link *link)
+{
+    return slice_of(link->name, link->tenant_len);
+}
+
+static struct slice room_of(const struct room_link *link)
+{
+    return slice_of(link->name + link->tenant_len + 1, link->name_len - link->tenant_len - 1);
+}
 
 static void arm_timer(struct room_link *link, uint32_t ms)
 {
@@ -115,8 +123,7 @@ static void request_room(struct room_link *link)
         link->request = ++links->next_request;
     } while (link->request == 0);
     HASH_ADD(by_request, links->by_request, request, sizeof(link->request), link);
-    roomd_client_open(links->roomd, link->request, slice_str(TENANT),
-                      slice_of(link->name, link->name_len));
+    roomd_client_open(links->roomd, link->request, tenant_of(link), room_of(link));
 }
 
 static void release(void *ctx)
@@ -133,7 +140,7 @@ static void set_state(struct room_link *link, enum room_link_state state)
     struct room_links *links = link->links;
 
     assert(may_follow[link->state] & 1u << state);
-    log_debug("room %.*s: %s to %s", (int)link->name_len, (const char *)link->name,
+    log_debug("room %.*s: %s to %s", (int)room_of(link).len, (const char *)room_of(link).data,
               state_names[link->state], state_names[state]);
     link->state = state;
     (void)event_del(link->timer);
@@ -164,7 +171,7 @@ static void refuse(struct room_link *link, uint32_t refusal)
 {
     struct session *s;
 
-    log_info("room %.*s is refused: %s", (int)link->name_len, (const char *)link->name,
+    log_info("room %.*s is refused: %s", (int)room_of(link).len, (const char *)room_of(link).data,
              refusal_info(refusal)->name);
     set_state(link, ROOM_LINK_GONE);
     while ((s = LIST_FIRST(&link->sessions))) {
@@ -183,8 +190,8 @@ static void lose(struct room_link *link, const char *why)
         return;
     bool was_steady = mono_now_ms() >= link->open_ms + ROOM_STEADY_MS;
     link->losses = was_steady ? 1 : link->losses + 1;
-    log_warn("room %.*s is lost (%s) and asked for again", (int)link->name_len,
-             (const char *)link->name, why);
+    log_warn("room %.*s is lost (%s) and asked for again", (int)room_of(link).len,
+             (const char *)room_of(link).data, why);
     set_state(link, ROOM_LINK_LOST);
     if (link->losses > ROOM_LOSSES_MAX)
         refuse(link, REFUSAL_UNAVAILABLE);
@@ -241,7 +248,7 @@ static int handle_update(struct room_link *link, const struct msg_room_update *m
         if (!*frame)
             *frame = s->dialect->encode_update(m);
         if (*frame)
-            conn_send(s->conn, *frame);
+            session_send_shared(s, *frame);
         else
             session_close(s, REFUSAL_UNAVAILABLE); /* it comes back and asks what it lacks */
     }
@@ -267,8 +274,8 @@ static int handle_awareness(struct room_link *link, const struct msg_room_awaren
         if (!is_made[kind])
             frames[kind] = s->dialect->encode_awareness(m->awareness);
         is_made[kind] = true;
-        if (frames[kind])
-            conn_send(s->conn, frames[kind]);
+        if (frames[kind] && s->state != SESSION_BEHIND)
+            session_send_shared(s, frames[kind]);
     }
     for (size_t i = 0; i < DIALECT_COUNT; i++)
         blob_unref(frames[i]);
@@ -449,16 +456,18 @@ bool room_links_count_kept(struct room_links *links, ssize_t bytes)
     return links->kept_bytes > ROOM_KEPT_MAX;
 }
 
-static struct room_link *new_link(struct room_links *links, struct slice name)
+/* `key`: tenant, NUL, room. */
+static struct room_link *new_link(struct room_links *links, struct slice key, size_t tenant_len)
 {
-    struct room_link *link = xcalloc(1, sizeof(*link) + name.len);
+    struct room_link *link = xcalloc(1, sizeof(*link) + key.len);
 
     link->links = links;
-    link->name_len = name.len;
-    memcpy(link->name, name.data, name.len);
-    if (ack_level_of(links->config->ack, name, &link->ack_level) < 0)
+    link->tenant_len = tenant_len;
+    link->name_len = key.len;
+    memcpy(link->name, key.data, key.len);
+    if (ack_level_of(links->config->ack, room_of(link), &link->ack_level) < 0)
         log_panic("the levels of acknowledgement were not checked");
-    link->answers = room_answers_new(links->joins, slice_str(TENANT), name);
+    link->answers = room_answers_new(links->joins, tenant_of(link), room_of(link));
     link->timer = event_new(loop_base(links->loop), -1, 0, on_timer, link);
     if (!link->timer)
         log_panic("a timer cannot be made");
@@ -471,17 +480,30 @@ static struct room_link *new_link(struct room_links *links, struct slice name)
     return link;
 }
 
-void room_link_join(struct room_links *links, struct session *s, struct slice room)
+/* The link to a room, made if need be. */
+static struct room_link *find_link(struct room_links *links, struct slice tenant, struct slice room)
 {
+    uint8_t key[2 * PROTO_NAME_MAX + 1];
+    size_t len = tenant.len + 1 + room.len;
     struct room_link *link;
 
-    HASH_FIND(by_name, links->by_name, room.data, room.len, link);
-    if (link && link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_FULL) {
+    assert(tenant.len <= PROTO_NAME_MAX && room.len <= PROTO_NAME_MAX);
+    memcpy(key, tenant.data, tenant.len);
+    key[tenant.len] = 0;
+    memcpy(key + tenant.len + 1, room.data, room.len);
+    HASH_FIND(by_name, links->by_name, key, len, link);
+    return link ? link : new_link(links, slice_of(key, len), tenant.len);
+}
+
+void room_link_join(struct room_links *links, struct session *s, struct slice tenant,
+                    struct slice room)
+{
+    struct room_link *link = find_link(links, tenant, room);
+
+    if (link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_FULL) {
         session_handle_refused(s, REFUSAL_UNAVAILABLE);
         return;
     }
-    if (!link)
-        link = new_link(links, room);
     s->link = link;
     LIST_INSERT_HEAD(&link->sessions, s, entry);
     if (link->state == ROOM_LINK_OPEN)

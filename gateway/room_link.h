@@ -60,7 +60,8 @@ bool room_links_count_kept(struct room_links *links, ssize_t bytes);
 
 /* Puts the session into the room's link, which is made if need be. The session may be refused
  * before this returns. */
-void room_link_join(struct room_links *links, struct session *s, struct slice room);
+void room_link_join(struct room_links *links, struct session *s, struct slice tenant,
+                    struct slice room);
 /* Takes it out; the last one closes the link. */
 void room_link_leave(struct session *s);
 

@@ -32,7 +32,7 @@ static void answer_text(struct conn *c, const struct http_request *req, unsigned
         .length = content->len,
         .is_last = http_wants_websocket(req), /* it has no use for anything but the WebSocket */
     };
-    conn_answer(c, req, &answer, content);
+    conn_answer(c, &answer, content);
     blob_unref(content);
     buffer_done(&b);
 }
@@ -56,6 +56,7 @@ static void answer_metrics(const struct routes *r, struct conn *c, const struct 
 {
     struct buffer text = {0};
 
+    (void)req;
     metrics_print(r->metrics_dir, wall_now_ms(), &text);
     struct blob *content = blob_copy(buffer_slice(&text));
     struct http_answer answer = {
@@ -64,7 +65,7 @@ static void answer_metrics(const struct routes *r, struct conn *c, const struct 
         .extra = "Cache-Control: no-store\r\n",
         .length = content->len,
     };
-    conn_answer(c, req, &answer, content);
+    conn_answer(c, &answer, content);
     blob_unref(content);
     buffer_done(&text);
 }
@@ -143,7 +144,7 @@ static void answer_page(struct conn *c, const struct http_request *req, const st
         .extra = (const char *)extra.data,
         .length = page->content->len,
     };
-    conn_answer(c, req, &answer, is_known ? NULL : page->content);
+    conn_answer(c, &answer, is_known ? NULL : page->content);
     buffer_done(&extra);
 }
 
@@ -181,22 +182,28 @@ static void answer_websocket(const struct routes *r, struct conn *c, const struc
     }
     bool is_offered = dialect->subprotocol &&
                       http_header_has_token(req, "sec-websocket-protocol", dialect->subprotocol);
+    struct admission admission = {.tenant = slice_str("default"),
+                                  .room = slice_of(room, (size_t)room_len)};
     session_start(r->links, c, accept, is_offered ? dialect->subprotocol : NULL, dialect,
-                  slice_of(room, (size_t)room_len), &params);
+                  &admission, &params);
     blob_unref(params.since);
 }
 
-void routes_handle(void *ctx, struct conn *c, const struct http_request *req)
+static unsigned on_head(void *ctx, struct conn *c, const struct http_request *req, size_t *ret_max)
+{
+    (void)ctx;
+    (void)c;
+    (void)ret_max;
+    return req->verb == HTTP_VERB_GET || req->verb == HTTP_VERB_HEAD ? 400 : 405;
+}
+
+static void on_request(void *ctx, struct conn *c, const struct http_request *req)
 {
     const struct routes *r = ctx;
     struct slice room;
 
-    if (req->verb == HTTP_VERB_OTHER) {
+    if (req->verb != HTTP_VERB_GET && req->verb != HTTP_VERB_HEAD) {
         answer_status(c, req, 405);
-        return;
-    }
-    if (req->has_body) { /* no path takes one */
-        answer_status(c, req, 400);
         return;
     }
     for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
@@ -214,3 +221,5 @@ void routes_handle(void *ctx, struct conn *c, const struct http_request *req)
     else
         answer_status(c, req, 404);
 }
+
+const struct conn_handler routes_handler = {.on_head = on_head, .on_request = on_request};

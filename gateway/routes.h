@@ -11,8 +11,8 @@ struct routes {
     const char *metrics_dir;
 };
 
-/* A conn_request_fn; `ctx` is a struct routes. */
-void routes_handle(void *ctx, struct conn *c, const struct http_request *req);
+/* Its `ctx` is a struct routes. */
+extern const struct conn_handler routes_handler;
 
 /* For a WebSocket path: the room's part of it, percent-decoded into `out` (path.len bytes). Returns
  * its length; -EBADMSG if it is no valid name. */

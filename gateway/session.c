@@ -13,12 +13,13 @@
 #include <errno.h>
 #include <event2/event.h>
 
-static const char *const state_names[] = {"joined", "live", "leaving", "ended"};
+static const char *const state_names[] = {"joined", "live", "behind", "leaving", "ended"};
 
 /* Bit n of the entry of a state: it may go over to state n. */
 static const unsigned may_follow[] = {
     [SESSION_JOINED] = 1u << SESSION_LIVE | 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
-    [SESSION_LIVE] = 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
+    [SESSION_LIVE] = 1u << SESSION_BEHIND | 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
+    [SESSION_BEHIND] = 1u << SESSION_LIVE | 1u << SESSION_LEAVING | 1u << SESSION_ENDED,
     [SESSION_LEAVING] = 1u << SESSION_ENDED,
     [SESSION_ENDED] = 0,
 };
@@ -32,6 +33,8 @@ static void release(void *ctx)
     op_queue_done(&s->unanswered);
     op_queue_done(&s->unstored);
     blob_unref(s->question);
+    blob_unref(s->known);
+    blob_unref(s->prefix);
     answer_unref(s->late_whole);
     blob_unref(s->awareness);
     free(s);
@@ -50,6 +53,7 @@ static void set_state(struct session *s, enum session_state state)
     switch (state) {
     case SESSION_JOINED:
     case SESSION_LIVE:
+    case SESSION_BEHIND:
         break;
     case SESSION_LEAVING:
         s->on_leaving_end = event_new(loop_base(s->loop), -1, 0, on_leaving_end, s);
@@ -98,7 +102,10 @@ void session_close(struct session *s, uint32_t refusal)
     if (!s->conn)
         return;
     metric_add(METRIC_GATEWAY_REFUSALS, 1);
-    conn_close(s->conn, info->close_code, info->text);
+    if (s->dialect->end)
+        s->dialect->end(s, refusal);
+    else
+        conn_close(s->conn, info->close_code, info->text);
 }
 
 void session_send_new(struct session *s, struct blob *frames)
@@ -109,6 +116,12 @@ void session_send_new(struct session *s, struct blob *frames)
         conn_send_new(s->conn, frames);
     else
         blob_unref(frames);
+}
+
+void session_send_shared(struct session *s, struct blob *frames)
+{
+    if (s->conn)
+        conn_send_shared(s->conn, s->prefix, frames);
 }
 
 /* Returns whether there is too much, and this client has its part in it. */
@@ -122,6 +135,17 @@ static bool count_kept(struct session *s)
         return false;
     s->kept_bytes = bytes;
     return room_links_count_kept(s->links, more) && more > 0 && bytes > SESSION_KEPT_FAIR;
+}
+
+static void set_pausing(struct session *s, bool is_pausing)
+{
+    if (s->is_pausing == is_pausing)
+        return;
+    s->is_pausing = is_pausing;
+    if (is_pausing)
+        conn_pause(s->conn);
+    else
+        conn_resume(s->conn);
 }
 
 /* Reads the client or not, by what waits on its behalf. There is a gap between stop and go, so that
@@ -138,9 +162,9 @@ static void update_pressure(struct session *s)
     bool is_link_full = s->link && room_link_is_full(s->link);
 
     if (s->unanswered.bytes > SESSION_UNANSWERED_MAX || has_too_many || is_link_full)
-        conn_set_paused(s->conn, true);
+        set_pausing(s, true);
     else if (has_room)
-        conn_set_paused(s->conn, false);
+        set_pausing(s, false);
 }
 
 /* ---- to the room ---- */
@@ -168,7 +192,7 @@ void session_sync(struct session *s, struct slice state_vector)
 
 void session_handle_subscribed(struct session *s)
 {
-    if (s->question || s->needs_whole)
+    if (s->question || s->needs_whole || s->needs_difference)
         ask(s);
 }
 
@@ -176,7 +200,7 @@ static void forget_questions(struct session *s)
 {
     joins_remove(room_links_joins(s->links), s);
     blob_unref(TAKE_PTR(s->question));
-    s->needs_whole = false;
+    s->needs_whole = s->needs_difference = false;
 }
 
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag)
@@ -212,13 +236,15 @@ void session_awareness(struct session *s, struct slice awareness)
 
 void session_query_awareness(struct session *s)
 {
-    struct msg_session_awareness m = {.session = s->id, .op = s->next_op++};
+    struct msg_session_awareness m = {.session = s->id};
     uint64_t now = mono_now_ms();
 
-    /* Whoever asks again so soon has what there is, and the changes come by themselves. */
+    s->needs_awareness = true;
     if (!s->link || room_link_is_full(s->link) || now < s->query_ms + SESSION_QUERY_MS)
         return;
+    s->needs_awareness = false;
     s->query_ms = now;
+    m.op = s->next_op++;
     room_link_send_new(s->link, proto_encode_session_awareness(&m));
 }
 
@@ -300,8 +326,25 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
 
 static void send_answer(struct session *s, struct answer *answer)
 {
-    conn_send_large(s->conn, answer);
+    if (s->dialect->send_answer)
+        s->dialect->send_answer(s, answer);
+    else
+        conn_send_large(s->conn, s->prefix, answer);
     session_set_live(s);
+}
+
+struct blob *session_question(const struct session *s, bool *ret_is_difference)
+{
+    *ret_is_difference = !s->question && s->needs_difference;
+    return s->question ? s->question : s->needs_difference ? s->known : NULL;
+}
+
+static void handle_difference(struct session *s, struct answer *answer)
+{
+    s->needs_difference = false;
+    if (s->state == SESSION_BEHIND)
+        set_state(s, SESSION_LIVE);
+    send_answer(s, answer);
 }
 
 /* The whole document stands for the echoes of edits. It also holds what came since the last of
@@ -319,15 +362,21 @@ static void handle_whole(struct session *s, struct answer *answer, uint64_t seq)
     room_link_watch_stored(s);
 }
 
-void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq)
+void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq,
+                           struct blob *vector)
 {
+    blob_unref(TAKE_PTR(s->known));
+    if (vector->len <= SESSION_VECTOR_MAX)
+        s->known = blob_ref(vector);
     if (s->question) {
         blob_unref(TAKE_PTR(s->question));
         send_answer(s, answer);
+    } else if (s->needs_difference) {
+        handle_difference(s, answer);
     } else {
         handle_whole(s, answer, seq);
     }
-    if (s->conn && s->needs_whole)
+    if (s->conn && (s->needs_whole || s->needs_difference))
         ask(s);
     update_pressure(s);
 }
@@ -378,23 +427,34 @@ void session_handle_refused(struct session *s, uint32_t refusal)
         set_state(s, SESSION_ENDED);
 }
 
-/* ---- from the client ---- */
+/* ---- a client that reads too slowly ---- */
 
-static void on_message(void *ctx, bool is_text, struct slice payload)
+void session_handle_behind(struct session *s)
 {
-    struct session *s = ctx;
-
-    s->dialect->on_message(s, is_text, payload);
+    s->needs_awareness = true;
+    if (s->state == SESSION_LIVE)
+        set_state(s, SESSION_BEHIND);
 }
 
-static void on_tick(void *ctx)
+void session_handle_caught_up(struct session *s)
 {
-    struct session *s = ctx;
+    if (s->state != SESSION_BEHIND)
+        return;
+    s->needs_difference = true;
+    ask(s);
+}
 
+/* ---- from the client ---- */
+
+void session_tick(struct session *s)
+{
     if (s->has_late_awareness)
         send_awareness(s);
+    if (s->needs_awareness && s->state != SESSION_BEHIND)
+        session_query_awareness(s);
     update_pressure(s);
-    s->dialect->on_tick(s);
+    if (s->conn)
+        s->dialect->on_tick(s);
 }
 
 /* What the client sent before it went is still brought to the room, within bounds. */
@@ -407,10 +467,9 @@ static bool may_outlive_client(struct session *s)
     return true;
 }
 
-static void on_end(void *ctx)
+void session_end(struct session *s)
 {
-    struct session *s = ctx;
-
+    set_pausing(s, false);
     s->conn = NULL;
     metric_sub(METRIC_GATEWAY_CLIENTS, 1);
     s->dialect->close(s);
@@ -421,12 +480,47 @@ static void on_end(void *ctx)
     set_state(s, may_outlive_client(s) ? SESSION_LEAVING : SESSION_ENDED);
 }
 
-static const struct conn_owner conn_owner = {
-    .on_message = on_message, .on_tick = on_tick, .on_end = on_end};
+/* ---- a connection of one session ---- */
 
-void session_start(struct room_links *links, struct conn *c, const char *accept,
-                   const char *subprotocol, const struct dialect *dialect, struct slice room,
-                   const struct session_params *params)
+static void on_message(void *ctx, bool is_text, struct slice payload)
+{
+    struct session *s = ctx;
+
+    s->dialect->on_message(s, is_text, payload);
+}
+
+static void on_behind(void *ctx)
+{
+    session_handle_behind(ctx);
+}
+
+static void on_caught_up(void *ctx)
+{
+    session_handle_caught_up(ctx);
+}
+
+static void on_tick(void *ctx)
+{
+    session_tick(ctx);
+}
+
+static void on_end(void *ctx)
+{
+    session_end(ctx);
+}
+
+static const struct conn_owner conn_owner = {
+    .on_message = on_message,
+    .on_behind = on_behind,
+    .on_caught_up = on_caught_up,
+    .on_tick = on_tick,
+    .on_end = on_end,
+};
+
+/* ---- life ---- */
+
+static struct session *session_new(struct room_links *links, struct conn *c,
+                                   const struct dialect *dialect, const struct admission *admission)
 {
     struct session *s = xcalloc(1, sizeof(*s));
 
@@ -434,11 +528,33 @@ void session_start(struct room_links *links, struct conn *c, const char *accept,
     s->conn = c;
     s->links = links;
     s->loop = room_links_loop(links);
+    s->is_read_only = admission->is_read_only;
     s->next_op = 1;
     room_links_add_session(links, s);
     metric_add(METRIC_GATEWAY_CLIENTS, 1);
-    conn_accept(c, accept, subprotocol, &conn_owner, s);
-    dialect->open(s, room, params);
+    return s;
+}
+
+static void enter(struct session *s, const struct admission *admission,
+                  const struct session_params *params)
+{
+    s->dialect->open(s, admission->room, params);
     if (s->conn)
-        room_link_join(links, s, room);
+        room_link_join(s->links, s, admission->tenant, admission->room);
+}
+
+void session_open(struct room_links *links, struct conn *c, const struct dialect *dialect,
+                  const struct admission *admission, const struct session_params *params)
+{
+    enter(session_new(links, c, dialect, admission), admission, params);
+}
+
+void session_start(struct room_links *links, struct conn *c, const char *accept,
+                   const char *subprotocol, const struct dialect *dialect,
+                   const struct admission *admission, const struct session_params *params)
+{
+    struct session *s = session_new(links, c, dialect, admission);
+
+    conn_accept(c, accept, subprotocol, &conn_owner, s);
+    enter(s, admission, params);
 }

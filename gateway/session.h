@@ -5,9 +5,12 @@
  * `room` (common/ack_level.h) have no second wait.
  *
  *     JOINED → LIVE → LEAVING → ENDED
+ *              LIVE → BEHIND → LIVE             any state → LEAVING, any state → ENDED
  *
  * JOINED   the client waits for the document; edits of others are in what it will get
  * LIVE     it gets every edit
+ * BEHIND   it reads too slowly, and edits for it were dropped; once it has read what waits it gets
+ *          what it lacks, as one difference from what it had when it was last answered
  * LEAVING  it is gone; edits of its are not yet answered and outlive it until they are, for
  *          SESSION_LEAVING_MS at most
  * ENDED    out of the room; the memory goes at the end of the turn
@@ -37,10 +40,12 @@
 #define SESSION_AWARENESS_MAX  (1u << 20) /* bytes of one presence message */
 #define SESSION_QUERY_MS       1000u      /* between two questions for all presence */
 #define SESSION_LEAVING_MS     15000u
+#define SESSION_VECTOR_MAX     4096u /* bytes of a state vector that is kept for a difference */
 
 enum session_state {
     SESSION_JOINED,
     SESSION_LIVE,
+    SESSION_BEHIND,
     SESSION_LEAVING,
     SESSION_ENDED,
 };
@@ -55,7 +60,10 @@ struct session {
     enum session_state state;
     const struct dialect *dialect;
     void *dialect_state;
-    struct conn *conn; /* NULL once the client is gone */
+    struct conn *conn;   /* NULL once the client is gone; others may share it */
+    struct blob *prefix; /* of every frame to this session, of a dialect that has it; or NULL */
+    bool is_read_only;
+    bool is_pausing; /* it has paused the connection */
     struct room_links *links;
     struct room_link *link; /* NULL before it joined and after it left */
     struct loop *loop;
@@ -70,12 +78,15 @@ struct session {
 
     struct blob *question; /* the state vector of a client that waits for its answer, or NULL */
     bool needs_whole;      /* it gets the whole document, unasked */
+    bool needs_difference; /* it gets what it lacks, unasked */
+    struct blob *known;    /* a state vector: what it had when it was last answered; or NULL */
     bool is_asking;        /* in the queue of joins.h */
     uint64_t next_answer_ms;
     TAILQ_ENTRY(session) asking_entry;
 
     struct blob *awareness;  /* the last presence message to the room */
     bool has_late_awareness; /* it could not be sent yet */
+    bool needs_awareness;    /* it gets all presence when that may be asked for again */
     uint64_t query_ms;       /* when all presence was last asked for */
     size_t leaving_bytes;    /* of `unanswered` when the client left */
     struct event *on_leaving_end;
@@ -86,10 +97,30 @@ struct session {
     UT_hash_handle hh; /* of the gateway, by id */
 };
 
-/* Makes `c` a WebSocket that speaks `dialect` and joins `room` (borrowed). */
+/* Who comes into which room; everything is borrowed. */
+struct admission {
+    struct slice tenant;
+    struct slice room;
+    bool is_read_only;
+};
+
+/* Makes `c` a WebSocket that speaks `dialect` and joins a room. */
 void session_start(struct room_links *links, struct conn *c, const char *accept,
-                   const char *subprotocol, const struct dialect *dialect, struct slice room,
-                   const struct session_params *params);
+                   const char *subprotocol, const struct dialect *dialect,
+                   const struct admission *admission, const struct session_params *params);
+
+/* ---- for those who share a connection between sessions, or have one for a while ---- */
+
+/* Joins a room on behalf of `c`, which may be refused before this returns: then the session has
+ * ended, and the dialect's close() was called. */
+void session_open(struct room_links *links, struct conn *c, const struct dialect *dialect,
+                  const struct admission *admission, const struct session_params *params);
+/* The client has left the room, or its connection has ended. */
+void session_end(struct session *s);
+/* As the events of struct conn_owner. */
+void session_handle_behind(struct session *s);
+void session_handle_caught_up(struct session *s);
+void session_tick(struct session *s);
 
 /* ---- for dialects ---- */
 
@@ -100,12 +131,14 @@ void session_sync(struct session *s, struct slice state_vector);
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag);
 /* Presence; at most SESSION_AWARENESS_MAX bytes. May close the client, like session_update(). */
 void session_awareness(struct session *s, struct slice awareness);
-/* Asks for all presence. */
+/* Asks for all presence, now or when it may be asked for again. */
 void session_query_awareness(struct session *s);
 void session_set_live(struct session *s);
 /* Sends and consumes frames, or closes the client if there was no memory for them (NULL). */
 void session_send_new(struct session *s, struct blob *frames);
-/* Closes the client with the code and the text of a refusal. */
+/* Sends frames that others get too. */
+void session_send_shared(struct session *s, struct blob *frames);
+/* Ends the client, as its dialect does it: with the code and the text of a refusal. */
 void session_close(struct session *s, uint32_t refusal);
 
 /* ---- for the link ---- */
@@ -125,7 +158,11 @@ void session_handle_refused(struct session *s, uint32_t refusal);
 
 /* ---- for joins ---- */
 
-/* The answer to its question, which holds everything up to `seq`. */
-void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq);
+/* What it wants to know first. NULL: everything; `*ret_is_difference`: as encode_difference()
+ * answers. */
+struct blob *session_question(const struct session *s, bool *ret_is_difference);
+/* The answer to that, which holds everything up to `seq` and `vector` (a state vector). */
+void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq,
+                           struct blob *vector);
 /* There is none. */
 void session_handle_no_answer(struct session *s, uint32_t refusal);

@@ -131,6 +131,33 @@ Test(txq, dropping_keeps_the_rest_of_a_frame_that_was_begun)
     blob_unref(body);
 }
 
+Test(txq, dropping_what_is_shared_keeps_the_rest_in_order)
+{
+    struct txq q = {0};
+    struct blob *shared = blob_copy(slice_str("shared"));
+    char out[64] = {0};
+    int fds[2];
+
+    make_pair(fds);
+    txq_push_shared(&q, shared);
+    txq_push_shared_rest(&q, shared);
+    push_str(&q, "own1 ");
+    txq_push_shared(&q, shared);
+    push_str(&q, "own2 ");
+    txq_push_shared(&q, shared);
+    cr_expect_eq(txq_flush_some(&q, fds[0], 3), 1, "a part of the first frame");
+    txq_drop_shared(&q);
+    cr_expect_eq(q.bytes, 9 + 10);
+    cr_expect_eq(txq_flush(&q, fds[0]), 1);
+    cr_assert_eq(read(fds[1], out, sizeof(out)), 22);
+    cr_expect_str_eq(out, "sharedsharedown1 own2 ");
+    txq_push_shared(&q, shared);
+    txq_drop_shared(&q);
+    cr_expect(q.bytes == 0 && q.count == 0);
+    txq_done(&q);
+    blob_unref(shared);
+}
+
 Test(txq, a_counted_blob_counts_once_and_for_as_long_as_it_lives)
 {
     size_t held = 0;

@@ -162,7 +162,14 @@ Test(http, parts)
     cr_expect(!req.is_keep_alive);
     cr_assert(judge(slice_str("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"), &req) ==
               0);
-    cr_expect(req.verb == HTTP_VERB_OTHER && req.has_body);
+    cr_expect(req.verb == HTTP_VERB_PUT && req.has_body && req.body_len == 5);
+    cr_expect(!req.is_chunked && !req.expects_continue);
+    cr_assert(judge(slice_str("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+                              "Expect: 100-continue\r\n\r\n"),
+                    &req) == 0);
+    cr_expect(req.verb == HTTP_VERB_POST && req.has_body && req.is_chunked && req.expects_continue);
+    cr_assert(judge(slice_str("DELETE /a HTTP/1.1\r\nHost: a\r\n\r\n"), &req) == 0);
+    cr_expect(req.verb == HTTP_VERB_OTHER && !req.has_body && req.body_len == 0);
 }
 
 #define KEY "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
