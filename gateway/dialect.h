@@ -63,6 +63,8 @@ struct dialect {
     void (*on_rejected)(struct session *s, const struct op *op, uint32_t refusal);
     /* The room itself or its document is refused: the client must be closed. */
     void (*on_refused)(struct session *s, uint32_t refusal);
+    /* Asks the client for a new token; NULL: there is no way to. */
+    void (*ask_for_token)(struct session *s);
     /* Ends the client with a refusal; NULL: closes the connection. */
     void (*end)(struct session *s, uint32_t refusal);
 };

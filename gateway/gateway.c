@@ -3,6 +3,7 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/notify.h"
+#include "gateway/auth.h"
 #include "gateway/conn.h"
 #include "gateway/listener.h"
 #include "gateway/pages.h"
@@ -27,6 +28,7 @@ struct gateway {
     struct conns *conns;
     char *metrics_dir;
     struct listener *listener;
+    struct auth *auth;
     struct routes routes;
     struct event *on_stopping;
     uint64_t stop_ms; /* when it stops at the latest; 0 while nobody asked for it */
@@ -115,6 +117,8 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
     g->config = config;
     int r = load_pages(g);
     if (r == 0)
+        r = auth_new(config, &g->auth);
+    if (r == 0)
         r = listen_on_port(g);
     if (r < 0) {
         gateway_free(g);
@@ -126,6 +130,7 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
     g->routes = (struct routes){
         .pages = g->pages,
         .links = g->links,
+        .auth = g->auth,
         .metrics_dir = g->metrics_dir,
     };
     g->conns = conns_new(loop, message_max, &routes_handler, &g->routes);
@@ -149,6 +154,7 @@ void gateway_free(struct gateway *g)
         room_links_free(g->links);
     listener_free(g->listener);
     pages_free(g->pages);
+    auth_free(g->auth);
     free(g->metrics_dir);
     free(g);
 }

@@ -1,5 +1,7 @@
 #include "gateway/pages.h"
 
+#include "common/buffer.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +11,7 @@
 
 #define PAGES_MAX      256u
 #define PAGE_BYTES_MAX (16u << 20)
+#define HOST_MAX       255u
 
 struct pages {
     struct page list[PAGES_MAX];
@@ -155,4 +158,60 @@ const struct page *pages_find(const struct pages *pages, struct slice path)
         if (slice_equal(name, slice_str(pages->list[i].name)))
             return &pages->list[i];
     return NULL;
+}
+
+/* ---- answers ---- */
+
+/* Is it a host as browsers send it, with nothing that could leave its place in a header? */
+static bool host_is_plain(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        uint8_t c = host.data[i];
+        bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        if (!is_alnum && (c == 0 || !strchr(".-_:[]", c)))
+            return false;
+    }
+    return host.len > 0 && host.len <= HOST_MAX;
+}
+
+static void append_page_headers(struct buffer *b, const struct page *page,
+                                const struct http_request *req)
+{
+    struct slice host = http_header(req, "host");
+
+    buffer_printf(b, "ETag: %s\r\nCache-Control: no-cache\r\nReferrer-Policy: no-referrer\r\n",
+                  page->etag);
+    /* CodeMirror styles its parts with style elements. Not every browser takes 'self' to cover the
+     * WebSockets of the same host. */
+    buffer_append_str(b, "Content-Security-Policy: default-src 'self'; "
+                         "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+                         "object-src 'none'; base-uri 'none'; frame-ancestors 'self'; "
+                         "connect-src 'self'");
+    if (host_is_plain(host))
+        buffer_printf(b, " ws://%.*s wss://%.*s", (int)host.len, (const char *)host.data,
+                      (int)host.len, (const char *)host.data);
+    buffer_append_str(b, "\r\n");
+}
+
+static bool client_has_page(const struct http_request *req, const struct page *page)
+{
+    return http_header_has_token(req, "if-none-match", page->etag) ||
+           http_header_has_token(req, "if-none-match", "*");
+}
+
+void page_answer(const struct page *page, struct conn *c, const struct http_request *req)
+{
+    struct buffer extra = {0};
+    bool is_known = client_has_page(req, page);
+
+    append_page_headers(&extra, page, req);
+    buffer_append(&extra, "", 1);
+    struct http_answer answer = {
+        .status = is_known ? 304 : 200,
+        .type = page->type,
+        .extra = (const char *)extra.data,
+        .length = page->content->len,
+    };
+    conn_answer(c, &answer, is_known ? NULL : page->content);
+    buffer_done(&extra);
 }

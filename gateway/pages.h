@@ -3,6 +3,7 @@
 
 #include "common/blob.h"
 #include "common/memory.h"
+#include "gateway/conn.h"
 
 struct pages;
 
@@ -20,3 +21,6 @@ void pages_free(struct pages *pages);
 
 /* The page of a request path: "/" is index.html, "/demo" demo.html, "/x.js" x.js. NULL without. */
 const struct page *pages_find(const struct pages *pages, struct slice path);
+
+/* Answers a request with the page, or with the word that the client has it. */
+void page_answer(const struct page *page, struct conn *c, const struct http_request *req);

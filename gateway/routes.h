@@ -1,6 +1,7 @@
 /* routes: what is at which path. One table; what is in none is a page or nothing. */
 #pragma once
 
+#include "gateway/auth.h"
 #include "gateway/conn.h"
 #include "gateway/pages.h"
 #include "gateway/room_link.h"
@@ -8,6 +9,7 @@
 struct routes {
     const struct pages *pages;
     struct room_links *links;
+    const struct auth *auth;
     const char *metrics_dir;
 };
 

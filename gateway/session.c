@@ -35,6 +35,7 @@ static void release(void *ctx)
     blob_unref(s->question);
     blob_unref(s->known);
     blob_unref(s->prefix);
+    principal_unref(s->principal);
     answer_unref(s->late_whole);
     blob_unref(s->awareness);
     free(s);
@@ -444,6 +445,39 @@ void session_handle_caught_up(struct session *s)
     ask(s);
 }
 
+/* ---- what the client may do ---- */
+
+void session_set_access(struct session *s, enum access access)
+{
+    s->access = access;
+    if (access == ACCESS_NONE)
+        session_close(s, REFUSAL_FORBIDDEN);
+}
+
+void session_set_principal(struct session *s, struct principal *principal, enum access access)
+{
+    principal_unref(s->principal);
+    s->principal = principal_ref(principal);
+    s->has_asked_for_token = false;
+    session_set_access(s, access);
+}
+
+/* A token that has expired is asked for where the protocol can, and then ends its client. */
+static void check_expiry(struct session *s)
+{
+    uint64_t now_s = wall_now_ms() / 1000;
+    uint64_t expires_s = s->principal->expires_s;
+
+    if (expires_s == 0 || now_s < expires_s || !s->conn)
+        return;
+    if (now_s >= expires_s + SESSION_TOKEN_S) {
+        session_close(s, REFUSAL_EXPIRED);
+    } else if (s->dialect->ask_for_token && !s->has_asked_for_token) {
+        s->has_asked_for_token = true;
+        s->dialect->ask_for_token(s);
+    }
+}
+
 /* ---- from the client ---- */
 
 void session_tick(struct session *s)
@@ -453,6 +487,7 @@ void session_tick(struct session *s)
     if (s->needs_awareness && s->state != SESSION_BEHIND)
         session_query_awareness(s);
     update_pressure(s);
+    check_expiry(s);
     if (s->conn)
         s->dialect->on_tick(s);
 }
@@ -528,7 +563,8 @@ static struct session *session_new(struct room_links *links, struct conn *c,
     s->conn = c;
     s->links = links;
     s->loop = room_links_loop(links);
-    s->is_read_only = admission->is_read_only;
+    s->principal = principal_ref(admission->principal);
+    s->access = admission->access;
     s->next_op = 1;
     room_links_add_session(links, s);
     metric_add(METRIC_GATEWAY_CLIENTS, 1);
@@ -540,7 +576,7 @@ static void enter(struct session *s, const struct admission *admission,
 {
     s->dialect->open(s, admission->room, params);
     if (s->conn)
-        room_link_join(s->links, s, admission->tenant, admission->room);
+        room_link_join(s->links, s, slice_str(s->principal->tenant), admission->room);
 }
 
 void session_open(struct room_links *links, struct conn *c, const struct dialect *dialect,

@@ -30,6 +30,7 @@
 #include "gateway/conn.h"
 #include "gateway/dialect.h"
 #include "gateway/op_queue.h"
+#include "gateway/token.h"
 
 #include <sys/queue.h>
 
@@ -40,6 +41,7 @@
 #define SESSION_AWARENESS_MAX  (1u << 20) /* bytes of one presence message */
 #define SESSION_QUERY_MS       1000u      /* between two questions for all presence */
 #define SESSION_LEAVING_MS     15000u
+#define SESSION_TOKEN_S        30u   /* after its token has expired a client is closed */
 #define SESSION_VECTOR_MAX     4096u /* bytes of a state vector that is kept for a difference */
 
 enum session_state {
@@ -62,8 +64,10 @@ struct session {
     void *dialect_state;
     struct conn *conn;   /* NULL once the client is gone; others may share it */
     struct blob *prefix; /* of every frame to this session, of a dialect that has it; or NULL */
-    bool is_read_only;
-    bool is_pausing; /* it has paused the connection */
+    struct principal *principal;
+    enum access access;
+    bool has_asked_for_token; /* the principal's has expired */
+    bool is_pausing;          /* it has paused the connection */
     struct room_links *links;
     struct room_link *link; /* NULL before it joined and after it left */
     struct loop *loop;
@@ -97,11 +101,11 @@ struct session {
     UT_hash_handle hh; /* of the gateway, by id */
 };
 
-/* Who comes into which room; everything is borrowed. */
+/* Who comes into which room of their tenant; everything is borrowed. */
 struct admission {
-    struct slice tenant;
+    struct principal *principal;
+    enum access access; /* at least to read */
     struct slice room;
-    bool is_read_only;
 };
 
 /* Makes `c` a WebSocket that speaks `dialect` and joins a room. */
@@ -134,6 +138,10 @@ void session_awareness(struct session *s, struct slice awareness);
 /* Asks for all presence, now or when it may be asked for again. */
 void session_query_awareness(struct session *s);
 void session_set_live(struct session *s);
+/* The client has shown another token of the same subject and tenant. */
+void session_set_principal(struct session *s, struct principal *principal, enum access access);
+/* Changes what it may do, from its next message on; ACCESS_NONE ends it. */
+void session_set_access(struct session *s, enum access access);
 /* Sends and consumes frames, or closes the client if there was no memory for them (NULL). */
 void session_send_new(struct session *s, struct blob *frames);
 /* Sends frames that others get too. */

@@ -27,7 +27,12 @@
     R(12, TOO_MANY, "too_many", 429, 1008, true, "too many at once")                               \
     R(13, ROOM_QUARANTINED, "room_quarantined", 503, 1011, false,                                  \
       "the room is in quarantine after failures; its content is kept, an operator must release "   \
-      "it")
+      "it")                                                                                        \
+    R(14, READ_ONLY, "read_only", 403, 1008, false, "this client may only read")                   \
+    R(15, UNAUTHORIZED, "unauthorized", 401, 4401, false, "a valid token is required")             \
+    R(16, FORBIDDEN, "forbidden", 403, 4403, false, "the token does not allow this")               \
+    R(17, EXPIRED, "expired", 401, 4401, false, "the token has expired")                           \
+    R(18, AUTH_TIMEOUT, "auth_timeout", 408, 4408, true, "no token came in time")
 
 enum refusal {
 #define R(code, NAME, name, status, close, retry, text) REFUSAL_##NAME = code,
