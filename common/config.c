@@ -56,6 +56,8 @@ static const struct key keys[] = {
         "a room's updates are folded into a snapshot when there are this many"),
     KEY(snapshot_ms, KEY_NUMBER, 1, 86400000, "5000", "or when the oldest of them is this old"),
     KEY(message_bytes, KEY_NUMBER, 1024, 64 << 20, "16777216", "largest message of a client"),
+    KEY(revocation_hours, KEY_NUMBER, 1, 8760, "168",
+        "what was revoked is remembered this long; longer than any token lives"),
     KEY(ack, KEY_ACK_LEVELS, 1, 4096, "stored",
         "what an acknowledgement says: stored or room; 'drafts/*=room, stored' for some rooms"),
     KEY(log_level, KEY_LOG_LEVEL, 0, 0, "info", "error, warn, info or debug"),

@@ -30,6 +30,7 @@ struct config {
     uint32_t snapshot_updates; /* a room is folded after this many updates */
     uint32_t snapshot_ms;      /* or this long after the first of them */
     uint32_t message_bytes;    /* largest message of a client */
+    uint32_t revocation_hours; /* a revocation is kept this long */
     enum log_level log_level;
 };
 

@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "common/access_caps.h"
 #include "gateway/http.h"
 #include "gateway/token.h"
 
@@ -34,3 +35,7 @@ WARN_UNUSED uint32_t auth_token(const struct auth *auth, struct slice token,
 
 /* What somebody may do in a room of theirs, by the token and by what was revoked since. */
 enum access auth_access(const struct auth *auth, const struct principal *p, struct slice room);
+
+/* What was revoked; 1, 0 or -ENOSPC as access_caps_add(). */
+WARN_UNUSED int auth_add_cap(struct auth *auth, const struct access_cap *cap);
+const struct access_caps *auth_caps(const struct auth *auth);

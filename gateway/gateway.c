@@ -124,7 +124,7 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         gateway_free(g);
         return r;
     }
-    g->links = room_links_new(loop, config, on_ready, g);
+    g->links = room_links_new(loop, config, g->auth, on_ready, g);
     metrics_start(config, "gateway");
     g->metrics_dir = config_metrics_dir(config);
     g->routes = (struct routes){

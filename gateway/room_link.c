@@ -4,6 +4,7 @@
 #include "common/config.h"
 #include "common/ipc.h"
 #include "common/log.h"
+#include "gateway/auth.h"
 #include "gateway/joins.h"
 #include "gateway/roomd_client.h"
 #include "gateway/session.h"
@@ -15,6 +16,8 @@
 #include <event2/event.h>
 #include <sys/queue.h>
 #include <sys/random.h>
+
+#define ROOM_KEY_MAX (2 * PROTO_NAME_MAX + 1) /* tenant, NUL, room */
 
 enum room_link_state {
     ROOM_LINK_OPENING,
@@ -52,6 +55,7 @@ struct room_link {
 struct room_links {
     struct loop *loop;
     const struct config *config;
+    struct auth *auth;
     struct roomd_client *roomd;
     struct joins *joins;
     loop_fn on_ready; /* NULL once called */
@@ -411,11 +415,73 @@ static void on_refused(void *ctx, uint32_t request, uint32_t refusal)
         refuse(link, refusal);
 }
 
+/* ---- what users may no longer do ---- */
+
+/* An existing link to the room, or NULL. */
+static struct room_link *find_link(struct room_links *links, struct slice tenant, struct slice room,
+                                   uint8_t key[ROOM_KEY_MAX], size_t *ret_key_len)
+{
+    struct room_link *link;
+
+    assert(tenant.len <= PROTO_NAME_MAX && room.len <= PROTO_NAME_MAX);
+    memcpy(key, tenant.data, tenant.len);
+    key[tenant.len] = 0;
+    memcpy(key + tenant.len + 1, room.data, room.len);
+    *ret_key_len = tenant.len + 1 + room.len;
+    HASH_FIND(by_name, links->by_name, key, *ret_key_len, link);
+    return link;
+}
+
+/* Those of the user's sessions whose tokens are old enough; they may end. */
+static void cap_sessions(struct room_links *links, const struct access_cap *cap)
+{
+    uint8_t key[ROOM_KEY_MAX];
+    size_t len;
+    struct room_link *link = find_link(links, cap->tenant, cap->room, key, &len);
+    struct session *next;
+
+    for (struct session *s = link ? LIST_FIRST(&link->sessions) : NULL; s; s = next) {
+        next = LIST_NEXT(s, entry);
+        if (s->conn && slice_equal(slice_str(s->principal->subject), cap->user))
+            session_set_access(s, auth_access(links->auth, s->principal, room_of(link)));
+    }
+}
+
+static void on_access_cap(void *ctx, const struct access_cap *cap)
+{
+    struct room_links *links = ctx;
+
+    if (auth_add_cap(links->auth, cap) < 0)
+        log_error("there are too many revocations: one does not outlive its sessions");
+    cap_sessions(links, cap);
+}
+
+int room_links_cap_access(struct room_links *links, const struct access_cap *cap)
+{
+    int r = auth_add_cap(links->auth, cap);
+
+    if (r < 0)
+        return r;
+    roomd_client_cap(links->roomd, cap);
+    cap_sessions(links, cap);
+    return roomd_client_is_up(links->roomd) ? 0 : -ENOTCONN;
+}
+
+static void tell_roomd(void *ctx, const struct access_cap *cap)
+{
+    struct room_links *links = ctx;
+
+    roomd_client_cap(links->roomd, cap);
+}
+
+/* ---- roomd comes and goes ---- */
+
 static void on_up(void *ctx)
 {
     struct room_links *links = ctx;
     loop_fn on_ready = TAKE_PTR(links->on_ready);
 
+    access_caps_each(auth_caps(links->auth), tell_roomd, links);
     for (struct room_link *link = links->by_name; link; link = link->by_name.next)
         if (link->state == ROOM_LINK_OPENING)
             request_room(link);
@@ -424,7 +490,11 @@ static void on_up(void *ctx)
 }
 
 static const struct roomd_handler roomd_handler = {
-    .on_up = on_up, .on_opened = on_opened, .on_refused = on_refused};
+    .on_up = on_up,
+    .on_opened = on_opened,
+    .on_refused = on_refused,
+    .on_access_cap = on_access_cap,
+};
 
 /* ---- sessions ---- */
 
@@ -480,26 +550,15 @@ static struct room_link *new_link(struct room_links *links, struct slice key, si
     return link;
 }
 
-/* The link to a room, made if need be. */
-static struct room_link *find_link(struct room_links *links, struct slice tenant, struct slice room)
-{
-    uint8_t key[2 * PROTO_NAME_MAX + 1];
-    size_t len = tenant.len + 1 + room.len;
-    struct room_link *link;
-
-    assert(tenant.len <= PROTO_NAME_MAX && room.len <= PROTO_NAME_MAX);
-    memcpy(key, tenant.data, tenant.len);
-    key[tenant.len] = 0;
-    memcpy(key + tenant.len + 1, room.data, room.len);
-    HASH_FIND(by_name, links->by_name, key, len, link);
-    return link ? link : new_link(links, slice_of(key, len), tenant.len);
-}
-
 void room_link_join(struct room_links *links, struct session *s, struct slice tenant,
                     struct slice room)
 {
-    struct room_link *link = find_link(links, tenant, room);
+    uint8_t key[ROOM_KEY_MAX];
+    size_t len;
+    struct room_link *link = find_link(links, tenant, room, key, &len);
 
+    if (!link)
+        link = new_link(links, slice_of(key, len), tenant.len);
     if (link->ipc && ipc_queued_bytes(link->ipc) > ROOM_QUEUE_FULL) {
         session_handle_refused(s, REFUSAL_UNAVAILABLE);
         return;
@@ -575,8 +634,8 @@ void room_link_watch_stored(struct session *s)
 
 /* ---- life ---- */
 
-struct room_links *room_links_new(struct loop *loop, const struct config *config, loop_fn on_ready,
-                                  void *ctx)
+struct room_links *room_links_new(struct loop *loop, const struct config *config, struct auth *auth,
+                                  loop_fn on_ready, void *ctx)
 {
     struct room_links *links = xcalloc(1, sizeof(*links));
     char *roomd CLEANUP_FREE = config_roomd_socket(config);
@@ -584,6 +643,7 @@ struct room_links *room_links_new(struct loop *loop, const struct config *config
 
     links->loop = loop;
     links->config = config;
+    links->auth = auth;
     links->joins = joins_new(loop, rooms);
     links->on_ready = on_ready;
     links->ctx = ctx;

@@ -14,11 +14,14 @@
  */
 #pragma once
 
-#include "common/loop.h"
 #include "common/blob.h"
+#include "common/loop.h"
+#include "common/memory.h"
 
 #include <sys/types.h>
 
+struct access_cap;
+struct auth;
 struct config;
 struct joins;
 struct room_answers;
@@ -36,10 +39,10 @@ struct session;
 #define ROOM_LEAVING_MAX  (128u << 20)
 #define ROOM_KEPT_MAX     (512u << 20)
 
-/* `config` is borrowed. `on_ready` is called when the connection to roomd stands for the first
- * time. Registers a turn hook (joins.h). */
-struct room_links *room_links_new(struct loop *loop, const struct config *config, loop_fn on_ready,
-                                  void *ctx);
+/* `config` and `auth` are borrowed. `on_ready` is called when the connection to roomd stands for
+ * the first time. Registers a turn hook (joins.h). */
+struct room_links *room_links_new(struct loop *loop, const struct config *config, struct auth *auth,
+                                  loop_fn on_ready, void *ctx);
 /* After all sessions have ended. */
 void room_links_free(struct room_links *links);
 /* Links that are not GONE. */
@@ -57,6 +60,10 @@ bool room_links_count_leaving(struct room_links *links, ssize_t bytes);
 /* Counts bytes that are kept until rooms answer or the store has them, for all clients together.
  * Returns whether they are over ROOM_KEPT_MAX. */
 bool room_links_count_kept(struct room_links *links, ssize_t bytes);
+
+/* Takes something away from a user, here at once and on every gateway of the host. -ENOTCONN: the
+ * others will hear of it when roomd is back; -ENOSPC: too much was revoked, and nothing is done. */
+WARN_UNUSED int room_links_cap_access(struct room_links *links, const struct access_cap *cap);
 
 /* Puts the session into the room's link, which is made if need be. The session may be refused
  * before this returns. */

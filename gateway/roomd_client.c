@@ -41,10 +41,26 @@ static int handle_refused(struct roomd_client *r, const struct msg_room_refused 
     return 0;
 }
 
+static int handle_access_cap(struct roomd_client *r, const struct msg_access_cap *m)
+{
+    struct access_cap cap = {.tenant = m->tenant,
+                             .room = m->room,
+                             .user = m->user,
+                             .access = (enum access)m->access,
+                             .issued_s = m->issued_s};
+
+    if (m->access > ACCESS_ADMIN)
+        return -EBADMSG;
+    r->handler->on_access_cap(r->ctx, &cap);
+    return 0;
+}
+
+PROTO_ROUTE_FN(access_cap, struct roomd_client, handle_access_cap)
 PROTO_ROUTE_FN(room_opened, struct roomd_client, handle_opened)
 PROTO_ROUTE_FN(room_refused, struct roomd_client, handle_refused)
 
 static const struct proto_route routes[] = {
+    PROTO_ROUTE(access_cap, ACCESS_CAP),
     PROTO_ROUTE(room_opened, ROOM_OPENED),
     PROTO_ROUTE(room_refused, ROOM_REFUSED),
 };
@@ -133,4 +149,16 @@ void roomd_client_open(struct roomd_client *r, uint32_t request, struct slice te
 
     if (r->ipc)
         ipc_send_new(r->ipc, proto_encode_room_open(&m));
+}
+
+void roomd_client_cap(struct roomd_client *r, const struct access_cap *cap)
+{
+    struct msg_access_cap m = {.tenant = cap->tenant,
+                               .room = cap->room,
+                               .user = cap->user,
+                               .access = cap->access,
+                               .issued_s = cap->issued_s};
+
+    if (r->ipc)
+        ipc_send_new(r->ipc, proto_encode_access_cap(&m));
 }

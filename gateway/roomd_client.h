@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "common/access_caps.h"
 #include "common/loop.h"
 #include "common/slice.h"
 
@@ -16,6 +17,8 @@ struct roomd_handler {
     /* A room; the handler owns `fd`, one end of a link to it. */
     void (*on_opened)(void *ctx, uint32_t request, int fd);
     void (*on_refused)(void *ctx, uint32_t request, uint32_t refusal);
+    /* What a user may still do in a room; borrowed. */
+    void (*on_access_cap)(void *ctx, const struct access_cap *cap);
 };
 
 /* Starts to connect to `path` at once; callbacks come from the loop. */
@@ -27,3 +30,5 @@ bool roomd_client_is_up(const struct roomd_client *r);
 /* Asks for a room; without a connection the question is dropped, on_up is the time to ask again. */
 void roomd_client_open(struct roomd_client *r, uint32_t request, struct slice tenant,
                        struct slice room);
+/* Tells every gateway; without a connection, on_up is the time to tell. */
+void roomd_client_cap(struct roomd_client *r, const struct access_cap *cap);

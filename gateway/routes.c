@@ -5,6 +5,7 @@
 #include "common/metrics.h"
 #include "common/names.h"
 #include "gateway/reply.h"
+#include "gateway/revoke.h"
 #include "gateway/session.h"
 #include "proto/refusal.h"
 
@@ -117,6 +118,11 @@ static const struct route routes[] = {
     {.prefix = "/metrics", .verbs = READS, .handle = answer_metrics},
     {.prefix = "/yjs/", .suffix = "", .verbs = READS, .dialect = &dialect_yjs},
     {.prefix = "/rooms/", .suffix = "/ws", .verbs = READS, .dialect = &dialect_json},
+    {.prefix = "/rooms/",
+     .suffix = "/revoke",
+     .verbs = CAN(POST),
+     .body_max = REVOKE_BODY_MAX,
+     .handle = revoke_handle},
 };
 
 /* Does the path fit? `*ret_name` is what stands for NAME. */

@@ -22,6 +22,8 @@
     M(2, room_opened, ROOM_OPENED, "roomd to gateway",                                             \
       "the room is loaded; one end of a link to it is attached")                                   \
     M(3, room_refused, ROOM_REFUSED, "roomd to gateway", "no room, and why (enum refusal)")        \
+    M(4, access_cap, ACCESS_CAP, "gateway to roomd, and roomd to every gateway",                   \
+      "what a user may still do in a room with tokens issued up to `issued_s` (enum access)")      \
     M(10, room_link, ROOM_LINK, "roomd to room", "the room's end of a new link is attached")       \
     M(11, room_store, ROOM_STORE, "roomd to room",                                                 \
       "a connection to the store is attached; it replaces an earlier one")                         \
@@ -82,7 +84,12 @@
     F(u32, request, 0) F(bytes, tenant, PROTO_NAME_MAX) F(bytes, room, PROTO_NAME_MAX)
 #define PROTO_ROOM_OPENED_FIELDS(F)  F(u32, request, 0)
 #define PROTO_ROOM_REFUSED_FIELDS(F) F(u32, request, 0) F(u32, refusal, 0)
-#define PROTO_ROOM_LINK_FIELDS(F)    F(u32, links, 0) /* counted from 1 */
+/* Wall clock in seconds; see access_caps.h. */
+#define PROTO_ACCESS_CAP_FIELDS(F)                                                                 \
+    F(bytes, tenant, PROTO_NAME_MAX)                                                               \
+    F(bytes, room, PROTO_NAME_MAX)                                                                 \
+    F(bytes, user, PROTO_NAME_MAX) F(u32, access, 0) F(u64, issued_s, 0)
+#define PROTO_ROOM_LINK_FIELDS(F) F(u32, links, 0) /* counted from 1 */
 #define PROTO_ROOM_STORE_FIELDS(F)
 #define PROTO_ROOM_READY_FIELDS(F)
 /* `reason` is text for the log and for the mark of a quarantined room: to be escaped, as all that

@@ -157,9 +157,11 @@ static int handle_room_open(struct gateway *gateway, const struct msg_room_open 
 }
 
 PROTO_ROUTE_FN(room_open, struct gateway, handle_room_open)
+PROTO_ROUTE_FN(access_cap, struct gateway, access_handle_cap)
 
 static const struct proto_route routes[] = {
     PROTO_ROUTE(room_open, ROOM_OPEN),
+    PROTO_ROUTE(access_cap, ACCESS_CAP),
 };
 
 static void on_frame(void *ctx, struct slice body)
@@ -185,6 +187,7 @@ void gateway_accept(void *ctx, int fd)
     gateway->supervisor = s;
     TAILQ_INSERT_TAIL(&s->gateways, gateway, gateways);
     gateway->ipc = ipc_new(s->loop, fd, &handler, gateway);
+    access_tell_all(gateway);
 }
 
 void gateway_free(struct gateway *gateway)

@@ -99,6 +99,7 @@ static void start(struct supervisor *s)
     loop_add_turn_hook(s->loop, on_turn_end, s);
     store_feed_start(s);
     quarantine_start(s);
+    access_start(s);
 }
 
 static void finish(struct supervisor *s)
@@ -115,6 +116,7 @@ static void finish(struct supervisor *s)
         slot_free(slot);
     }
     quarantine_stop(s);
+    access_stop(s);
     store_feed_stop(s);
     event_free(s->on_child);
     event_free(s->stop_timer);

@@ -1,11 +1,12 @@
 /*
  * The inside of the supervisor, shared by supervisor.c and one file each for the rooms (slot.c),
  * the gateways and what they wait for (opens.c), the connection to the store (store_feed.c), the
- * segments and rooms that an earlier supervisor left (leftovers.c, adopt.c) and the rooms that are
- * not started (quarantine.c).
+ * segments and rooms that an earlier supervisor left (leftovers.c, adopt.c), the rooms that are not
+ * started (quarantine.c) and what users may no longer do (access.c).
  */
 #pragma once
 
+#include "common/access_caps.h"
 #include "common/config.h"
 #include "common/ipc.h"
 #include "common/names.h"
@@ -90,6 +91,7 @@ struct supervisor {
 
     struct adoptee_list adoptees; /* that have not yet said who they are */
 
+    struct access_caps *caps;
     struct gateway_list gateways;
     struct open_list parked; /* of all rooms, the oldest first */
     struct event *parked_timer;
@@ -110,6 +112,13 @@ struct supervisor {
     struct event *on_child;
     struct event *stop_timer;
 };
+
+/* ---- access.c ---- */
+
+void access_start(struct supervisor *s);
+void access_stop(struct supervisor *s);
+void access_tell_all(struct gateway *gateway);
+WARN_UNUSED int access_handle_cap(struct gateway *from, const struct msg_access_cap *m);
 
 /* ---- slot.c ---- */
 
