@@ -17,20 +17,25 @@ struct session;
 enum dialect_kind {
     DIALECT_YJS,
     DIALECT_JSON,
+    DIALECT_JSON_OPS,
     DIALECT_COUNT,
 };
 
+struct dialect;
+
 /* What a client asked for. */
 struct session_params {
-    struct blob *since; /* its state vector, or NULL */
-    void *socket;       /* of a dialect with several sessions on a connection: its own */
-    struct slice key;   /* and the name of the session there */
+    const struct dialect *dialect; /* instead of that of the path; or NULL */
+    struct blob *since;            /* its state vector, or NULL */
+    void *socket;                  /* of a dialect with several sessions on a connection: its own */
+    struct slice key;              /* and the name of the session there */
 };
 
 struct dialect {
     const char *name;
     enum dialect_kind kind;
     uint32_t format;         /* of the updates that its clients get: enum crdt_format */
+    uint32_t lens;           /* through which its clients see the document (proto/lens.h), or 0 */
     bool has_echo;           /* an edit's message is kept until it is acknowledged */
     const char *subprotocol; /* echoed if the client offers it, or NULL */
 
@@ -49,6 +54,10 @@ struct dialect {
      * it cannot be made. Where sessions have a prefix: what comes behind that. */
     struct blob *(*encode_update)(const struct msg_room_update *m);
     struct blob *(*encode_awareness)(struct slice awareness);
+    /* Through a lens: a new frame with what an edit changed, as encode_update(), and the answer
+     * with all that there is. The rest of the encoding is for those that have no lens. */
+    struct blob *(*encode_change)(const struct msg_room_change *m);
+    int (*encode_view)(const struct msg_room_view *m, struct answer **ret);
     /* What a client with the state vector `sv` gets for its question; a new answer. -errno as
      * room_state_diff() has them. */
     int (*encode_state)(struct room_state *state, struct slice sv, struct answer **ret);
@@ -71,3 +80,4 @@ struct dialect {
 
 extern const struct dialect dialect_yjs;
 extern const struct dialect dialect_json;
+extern const struct dialect dialect_json_ops;

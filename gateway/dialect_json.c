@@ -1,28 +1,15 @@
-/* The dialect of thin clients and scripts: one JSON object a text frame, told apart by `t`. */
-#include "gateway/dialect.h"
-
-#include "crdt/awareness_update.h"
+/* The JSON dialect whose edits are Yjs updates: one JSON object a text frame, told apart by `t`. */
+#include "crdt/crdt.h"
 #include "gateway/answer.h"
 #include "gateway/base64.h"
-#include "gateway/json_frames.h"
+#include "gateway/json_client.h"
 #include "gateway/room_state.h"
 #include "gateway/session.h"
 #include "proto/refusal.h"
 
 #include <errno.h>
-#include <sys/random.h>
-
-#define RENEW_MS 15000u /* peers forget a presence after 30 s */
 
 static const struct crdt_limits limits = {.output_bytes = ROOM_STATE_MAX};
-
-struct json_state {
-    uint64_t client;      /* awareness client id */
-    bool is_client_fixed; /* it was used */
-    uint64_t clock;       /* of the presence */
-    uint64_t renew_ms;
-    struct blob *presence; /* the latest state, JSON text; or NULL */
-};
 
 /* `since` is base64 of a state vector; `data` names the form of edits. */
 static unsigned read_query(struct slice query, struct session_params *ret)
@@ -30,6 +17,10 @@ static unsigned read_query(struct slice query, struct session_params *ret)
     struct slice data = http_query_value(query, "data");
     struct slice since = http_query_value(query, "since");
 
+    if (data.data && slice_equal(data, slice_str("ops"))) {
+        ret->dialect = &dialect_json_ops;
+        return 0;
+    }
     if (data.data && !slice_equal(data, slice_str("yjs")))
         return 400;
     if (!since.data)
@@ -50,72 +41,10 @@ static unsigned read_query(struct slice query, struct session_params *ret)
 static void open_json(struct session *s, struct slice room, const struct session_params *params)
 {
     static const uint8_t nothing_known[] = {0}; /* a state vector of no clients */
-    struct json_state *j = xcalloc(1, sizeof(*j));
-    uint32_t id = 0;
 
-    (void)!getrandom(&id, sizeof(id), 0);
-    j->client = id ? id : 1;
-    s->dialect_state = j;
-    session_send_new(s, json_frame_hello(room, s->id, j->client));
+    json_client_open(s, room);
     session_sync(s, params->since ? blob_slice(params->since)
                                   : slice_of(nothing_known, sizeof(nothing_known)));
-}
-
-static void close_json(struct session *s)
-{
-    struct json_state *j = s->dialect_state;
-
-    blob_unref(j->presence);
-    free(j);
-    s->dialect_state = NULL;
-}
-
-/* ---- presence ---- */
-
-static void announce(struct session *s)
-{
-    struct json_state *j = s->dialect_state;
-    struct crdt_buf update = {0};
-    uint64_t wall_s = wall_now_ms() / 1000;
-
-    /* A client that comes back under the same id should be ahead of what is remembered of it. Rooms
-     * keep clocks in 32 bits. */
-    j->clock = wall_s > j->clock ? wall_s : j->clock + 1;
-    j->renew_ms = mono_now_ms() + RENEW_MS;
-    crdt_awareness_write_count(&update, 1);
-    crdt_awareness_write_state(
-        &update, &(struct crdt_awareness_state){.client = j->client,
-                                                .clock = j->clock,
-                                                .json = {j->presence->data, j->presence->len}});
-    /* Without memory the next renewal tells. */
-    if (!update.error)
-        session_awareness(s, slice_of(update.data, update.len));
-    crdt_buf_done(&update);
-}
-
-static uint32_t handle_presence(struct session *s, struct json_message *m)
-{
-    struct json_state *j = s->dialect_state;
-
-    if (m->has_client && j->is_client_fixed && m->client != j->client)
-        return REFUSAL_BAD_MESSAGE;
-    if (m->has_client)
-        j->client = m->client;
-    j->is_client_fixed = true;
-    blob_unref(j->presence);
-    j->presence = TAKE_PTR(m->state);
-    announce(s);
-    if (s->conn && m->has_left) /* nothing to renew */
-        blob_unref(TAKE_PTR(j->presence));
-    return 0;
-}
-
-static void on_tick(struct session *s)
-{
-    const struct json_state *j = s->dialect_state;
-
-    if (j->presence && mono_now_ms() >= j->renew_ms)
-        announce(s);
 }
 
 /* ---- messages ---- */
@@ -128,14 +57,14 @@ static void on_message(struct session *s, bool is_text, struct slice payload)
         session_close(s, REFUSAL_NOT_TEXT);
         return;
     }
-    uint32_t refusal = json_message_read(payload, &m);
+    uint32_t refusal = json_message_read(payload, JSON_DATA_YJS, &m);
     if (refusal == 0) {
         switch (m.kind) {
         case JSON_OP:
             session_update(s, m.format, blob_slice(m.update), m.seq);
             break;
         case JSON_PRESENCE:
-            refusal = handle_presence(s, &m);
+            refusal = json_client_presence(s, &m);
             break;
         case JSON_FOREIGN:
             break;
@@ -211,22 +140,6 @@ static int encode_difference(struct room_state *state, struct slice sv, struct a
     return r;
 }
 
-static void on_acknowledged(struct session *s, const struct op *op)
-{
-    session_send_new(s, json_frame_ack(op->tag));
-}
-
-static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
-{
-    session_send_new(s, json_frame_error(refusal, op ? &op->tag : NULL));
-}
-
-static void on_refused(struct session *s, uint32_t refusal)
-{
-    session_send_new(s, json_frame_error(refusal, NULL));
-    session_close(s, refusal);
-}
-
 const struct dialect dialect_json = {
     .name = "json",
     .kind = DIALECT_JSON,
@@ -234,14 +147,14 @@ const struct dialect dialect_json = {
     .subprotocol = "concord.v1",
     .read_query = read_query,
     .open = open_json,
-    .close = close_json,
+    .close = json_client_close,
     .on_message = on_message,
-    .on_tick = on_tick,
+    .on_tick = json_client_tick,
     .encode_update = encode_update,
     .encode_awareness = json_frames_presence,
     .encode_state = encode_state,
     .encode_difference = encode_difference,
-    .on_acknowledged = on_acknowledged,
-    .on_rejected = on_rejected,
-    .on_refused = on_refused,
+    .on_acknowledged = json_client_acknowledged,
+    .on_rejected = json_client_rejected,
+    .on_refused = json_client_refused,
 };

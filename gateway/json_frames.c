@@ -87,6 +87,51 @@ struct blob *json_frame_op(uint64_t seq, struct slice update)
     return frame_of_parts(parts, sizeof(parts) / sizeof(parts[0]));
 }
 
+struct blob *json_frame_view(struct slice body)
+{
+    const struct part parts[] = {
+        {slice_str("{\"t\":\"sync\",\"state\":\""), false},
+        {body, true},
+        {slice_str("\"}"), false},
+    };
+
+    return frame_of_parts(parts, sizeof(parts) / sizeof(parts[0]));
+}
+
+/* Takes a line from the front of `*rest`; false at its end. */
+static bool next_line(struct slice *rest, struct slice *ret)
+{
+    if (rest->len == 0)
+        return false;
+    const uint8_t *end = memchr(rest->data, '\n', rest->len);
+    size_t len = end ? (size_t)(end - rest->data) : rest->len;
+    *ret = slice_of(rest->data, len);
+    *rest = slice_of(rest->data + len + (end ? 1 : 0), rest->len - len - (end ? 1 : 0));
+    return true;
+}
+
+struct blob *json_frames_ops(uint64_t seq, struct slice body)
+{
+    struct buffer frames = {0};
+    struct slice line;
+    char head[64];
+    int head_len = snprintf(head, sizeof(head), "{\"t\":\"op\",\"seq\":%" PRIu64 ",\"data\":", seq);
+    bool is_whole = true;
+
+    while (is_whole && next_line(&body, &line)) {
+        const struct part parts[] = {
+            {slice_of(head, (size_t)head_len), false}, {line, false}, {slice_str("}"), false}};
+        struct blob *frame = frame_of_parts(parts, sizeof(parts) / sizeof(parts[0]));
+        is_whole = frame != NULL;
+        if (frame)
+            buffer_append(&frames, frame->data, frame->len);
+        blob_unref(frame);
+    }
+    struct blob *all = is_whole ? blob_copy(buffer_slice(&frames)) : NULL;
+    buffer_done(&frames);
+    return all;
+}
+
 struct blob *json_frame_ack(uint64_t seq)
 {
     char text[64];
@@ -187,7 +232,22 @@ static bool read_format(const json_t *root, const json_t *data, uint32_t *ret)
     return true;
 }
 
-static uint32_t read_op(const json_t *root, struct json_message *m)
+/* The operation is the lens's to understand: it gets the text. */
+static uint32_t read_lens_op(const json_t *root, struct json_message *m)
+{
+    const json_t *data = json_object_get(root, "data");
+    size_t len = json_is_object(data) ? json_dumpb(data, NULL, 0, JSON_COMPACT) : 0;
+
+    if (!m->has_seq || len == 0)
+        return REFUSAL_BAD_MESSAGE;
+    m->update = blob_try_new(len);
+    if (!m->update)
+        return REFUSAL_UNAVAILABLE;
+    (void)json_dumpb(data, (char *)m->update->data, len, JSON_COMPACT);
+    return 0;
+}
+
+static uint32_t read_update_op(const json_t *root, struct json_message *m)
 {
     const json_t *data = json_object_get(root, "data");
     const json_t *update = json_object_get(data, "update");
@@ -230,7 +290,7 @@ static uint32_t read_presence(json_t *root, struct json_message *m)
     return 0;
 }
 
-uint32_t json_message_read(struct slice text, struct json_message *ret)
+uint32_t json_message_read(struct slice text, enum json_data data, struct json_message *ret)
 {
     uint32_t refusal = 0;
 
@@ -245,7 +305,7 @@ uint32_t json_message_read(struct slice text, struct json_message *ret)
     } else if (strcmp(t, "op") == 0) {
         ret->kind = JSON_OP;
         ret->has_seq = read_integer(json_object_get(root, "seq"), &ret->seq);
-        refusal = read_op(root, ret);
+        refusal = data == JSON_DATA_OPS ? read_lens_op(root, ret) : read_update_op(root, ret);
     } else if (strcmp(t, "presence") == 0) {
         ret->kind = JSON_PRESENCE;
         refusal = read_presence(root, ret);

@@ -18,12 +18,22 @@
 struct blob *json_frame_hello(struct slice room, uint64_t session, uint64_t client);
 struct blob *json_frame_sync(struct slice state, struct slice state_vector);
 struct blob *json_frame_op(uint64_t seq, struct slice update);
+/* `sync` with what a lens shows: JSON text. */
+struct blob *json_frame_view(struct slice body);
+/* One `op` frame for each line of `body`, an operation as JSON text, back to back. */
+struct blob *json_frames_ops(uint64_t seq, struct slice body);
 struct blob *json_frame_ack(uint64_t seq);
 /* `seq` is NULL where there is none to name. */
 struct blob *json_frame_error(uint32_t refusal, const uint64_t *seq);
 /* One frame for each state of an awareness update, back to back; what is no JSON is left out. NULL
  * if nothing remains or the update is malformed. */
 struct blob *json_frames_presence(struct slice awareness);
+
+/* The form of the edits of a client. */
+enum json_data {
+    JSON_DATA_YJS, /* `data` holds an update in base64 */
+    JSON_DATA_OPS, /* `data` is an operation of a lens */
+};
 
 enum json_kind {
     JSON_OP,
@@ -37,7 +47,7 @@ struct json_message {
     bool has_seq;
     uint64_t seq;
     uint32_t format;     /* OP: of the update, 1 or 2 */
-    struct blob *update; /* OP */
+    struct blob *update; /* OP: the update, or `data` as JSON text */
     bool has_client;
     uint64_t client;    /* PRESENCE: awareness client, if the frame names one */
     struct blob *state; /* PRESENCE: the state as JSON text */
@@ -46,5 +56,6 @@ struct json_message {
 
 /* Reads a client's message. 0, or the refusal (enum refusal) with `kind` and `seq` set as far as
  * they are known. The caller calls json_message_done() in any case. */
-WARN_UNUSED uint32_t json_message_read(struct slice text, struct json_message *ret);
+WARN_UNUSED uint32_t json_message_read(struct slice text, enum json_data data,
+                                       struct json_message *ret);
 void json_message_done(struct json_message *m);

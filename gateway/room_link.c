@@ -8,6 +8,7 @@
 #include "gateway/joins.h"
 #include "gateway/roomd_client.h"
 #include "gateway/session.h"
+#include "proto/lens.h"
 #include "proto/proto.h"
 #include "proto/refusal.h"
 
@@ -247,7 +248,7 @@ static int handle_update(struct room_link *link, const struct msg_room_update *m
     for (struct session *s = LIST_FIRST(&link->sessions); s; s = next) {
         next = LIST_NEXT(s, entry); /* sending may end this session, and no other */
         struct blob **frame = &frames[s->dialect->kind];
-        if (s->state != SESSION_LIVE || s->id == m->session)
+        if (s->state != SESSION_LIVE || s->id == m->session || s->dialect->lens != LENS_NONE)
             continue;
         if (!*frame)
             *frame = s->dialect->encode_update(m);
@@ -283,6 +284,37 @@ static int handle_awareness(struct room_link *link, const struct msg_room_awaren
     }
     for (size_t i = 0; i < DIALECT_COUNT; i++)
         blob_unref(frames[i]);
+    return 0;
+}
+
+static int handle_change(struct room_link *link, const struct msg_room_change *m)
+{
+    struct blob *frames[DIALECT_COUNT] = {0};
+    struct session *next;
+
+    for (struct session *s = LIST_FIRST(&link->sessions); s; s = next) {
+        next = LIST_NEXT(s, entry);
+        struct blob **frame = &frames[s->dialect->kind];
+        if (s->state != SESSION_LIVE || s->dialect->lens != m->lens)
+            continue;
+        if (!*frame)
+            *frame = s->dialect->encode_change(m);
+        if (*frame)
+            session_send_shared(s, *frame);
+        else
+            session_close(s, REFUSAL_UNAVAILABLE);
+    }
+    for (size_t i = 0; i < DIALECT_COUNT; i++)
+        blob_unref(frames[i]);
+    return 0;
+}
+
+static int handle_view(struct room_link *link, const struct msg_room_view *m)
+{
+    struct session *s = find_session(link, m->session);
+
+    if (s && s->dialect->lens != LENS_NONE)
+        session_handle_view(s, m);
     return 0;
 }
 
@@ -356,11 +388,14 @@ PROTO_ROUTE_FN(room_awareness, struct room_link, handle_awareness)
 PROTO_ROUTE_FN(room_applied, struct room_link, handle_applied)
 PROTO_ROUTE_FN(room_rejected, struct room_link, handle_rejected)
 PROTO_ROUTE_FN(room_stored, struct room_link, handle_stored)
+PROTO_ROUTE_FN(room_change, struct room_link, handle_change)
+PROTO_ROUTE_FN(room_view, struct room_link, handle_view)
 
 static const struct proto_route routes[] = {
     PROTO_ROUTE(room_update, ROOM_UPDATE),   PROTO_ROUTE(room_awareness, ROOM_AWARENESS),
     PROTO_ROUTE(room_applied, ROOM_APPLIED), PROTO_ROUTE(room_rejected, ROOM_REJECTED),
     PROTO_ROUTE(room_stored, ROOM_STORED),   PROTO_ROUTE(link_welcome, LINK_WELCOME),
+    PROTO_ROUTE(room_change, ROOM_CHANGE),   PROTO_ROUTE(room_view, ROOM_VIEW),
 };
 
 static void on_frame(void *ctx, struct slice body)

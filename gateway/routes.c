@@ -101,6 +101,7 @@ static void answer_websocket(const struct routes *r, struct conn *c, const struc
     if (status != 101) {
         reply_status(c, req, status, "GET");
     } else if (admit(r, c, req, slice_of(room, (size_t)room_len), &admission)) {
+        dialect = params.dialect ? params.dialect : dialect;
         bool is_offered =
             dialect->subprotocol &&
             http_header_has_token(req, "sec-websocket-protocol", dialect->subprotocol);

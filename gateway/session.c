@@ -7,6 +7,7 @@
 #include "gateway/room_link.h"
 #include "gateway/room_state.h"
 #include "gateway/ws.h"
+#include "proto/lens.h"
 #include "proto/refusal.h"
 
 #include <assert.h>
@@ -204,16 +205,28 @@ static void forget_questions(struct session *s)
     s->needs_whole = s->needs_difference = false;
 }
 
+/* Keeps an edit until it is answered, and sends it. */
+static void send_edit(struct session *s, struct blob *message, uint64_t op, uint64_t tag)
+{
+    op_queue_push(&s->unanswered, &(struct op){.number = op, .tag = tag, .frame = message});
+    if (s->link)
+        room_link_send(s->link, message);
+    update_pressure(s);
+}
+
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag)
 {
     struct msg_session_update m = {
         .session = s->id, .op = s->next_op++, .format = format, .update = update};
-    struct blob *message = proto_encode_session_update(&m);
 
-    op_queue_push(&s->unanswered, &(struct op){.number = m.op, .tag = tag, .frame = message});
-    if (s->link)
-        room_link_send(s->link, message);
-    update_pressure(s);
+    send_edit(s, proto_encode_session_update(&m), m.op, tag);
+}
+
+void session_op(struct session *s, struct slice body, uint64_t tag)
+{
+    struct msg_session_op m = {.session = s->id, .op = s->next_op++, .body = body};
+
+    send_edit(s, proto_encode_session_op(&m), m.op, tag);
 }
 
 /* Only the latest presence counts, so a room that does not read has no queue of it. */
@@ -251,7 +264,10 @@ void session_query_awareness(struct session *s)
 
 void session_rejoin(struct session *s)
 {
-    struct msg_session_join m = {.session = s->id, .format = s->dialect->format};
+    struct msg_session_join m = {.session = s->id,
+                                 .format = s->dialect->format,
+                                 .is_read_only = s->access < ACCESS_WRITE,
+                                 .lens = s->dialect->lens};
 
     room_link_send_new(s->link, proto_encode_session_join(&m));
     for (uint32_t i = 0; i < s->unanswered.count; i++)
@@ -388,6 +404,22 @@ void session_handle_no_answer(struct session *s, uint32_t refusal)
     s->dialect->on_refused(s, refusal);
 }
 
+void session_handle_view(struct session *s, const struct msg_room_view *m)
+{
+    struct answer *answer;
+
+    if (!s->conn)
+        return;
+    if (s->dialect->encode_view(m, &answer) < 0) {
+        session_close(s, REFUSAL_UNAVAILABLE);
+        return;
+    }
+    if (s->state == SESSION_BEHIND)
+        set_state(s, SESSION_LIVE);
+    send_answer(s, answer);
+    answer_unref(answer);
+}
+
 static void send_late_whole(struct session *s)
 {
     struct answer *whole = TAKE_PTR(s->late_whole);
@@ -439,8 +471,15 @@ void session_handle_behind(struct session *s)
 
 void session_handle_caught_up(struct session *s)
 {
+    struct msg_session_view m = {.session = s->id};
+
     if (s->state != SESSION_BEHIND)
         return;
+    if (s->dialect->lens != LENS_NONE) {
+        if (s->link) /* without one, all comes with the next */
+            room_link_send_new(s->link, proto_encode_session_view(&m));
+        return;
+    }
     s->needs_difference = true;
     ask(s);
 }
@@ -449,9 +488,15 @@ void session_handle_caught_up(struct session *s)
 
 void session_set_access(struct session *s, enum access access)
 {
+    struct msg_session_access m = {.session = s->id, .is_read_only = access < ACCESS_WRITE};
+
+    if (access == s->access)
+        return;
     s->access = access;
     if (access == ACCESS_NONE)
         session_close(s, REFUSAL_FORBIDDEN);
+    else if (s->link)
+        room_link_send_new(s->link, proto_encode_session_access(&m));
 }
 
 void session_set_principal(struct session *s, struct principal *principal, enum access access)

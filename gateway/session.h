@@ -133,6 +133,8 @@ void session_tick(struct session *s);
 void session_sync(struct session *s, struct slice state_vector);
 /* An edit; answered by on_rejected or, in time, on_acknowledged. */
 void session_update(struct session *s, uint32_t format, struct slice update, uint64_t tag);
+/* An operation of the dialect's lens; answered in the same way. */
+void session_op(struct session *s, struct slice body, uint64_t tag);
 /* Presence; at most SESSION_AWARENESS_MAX bytes. May close the client, like session_update(). */
 void session_awareness(struct session *s, struct slice awareness);
 /* Asks for all presence, now or when it may be asked for again. */
@@ -158,6 +160,8 @@ void session_rejoin(struct session *s);
 void session_handle_subscribed(struct session *s);
 void session_handle_applied(struct session *s, uint64_t op, uint64_t seq);
 void session_handle_rejected(struct session *s, uint64_t op, uint32_t refusal);
+/* All that its lens shows. */
+void session_handle_view(struct session *s, const struct msg_room_view *m);
 /* Edits up to `seq` may be acknowledged. */
 void session_handle_stored(struct session *s, uint64_t seq);
 bool session_waits_for_store(const struct session *s);

@@ -65,6 +65,12 @@
     M(44, session_update, SESSION_UPDATE, "gateway to room", "a client's edit")                    \
     M(45, session_awareness, SESSION_AWARENESS, "gateway to room",                                 \
       "a client's presence (y-protocols awareness update)")                                        \
+    M(46, session_access, SESSION_ACCESS, "gateway to room",                                       \
+      "what a client may do has changed, from its next message on")                                \
+    M(47, session_op, SESSION_OP, "gateway to room",                                               \
+      "a client's edit as an operation of its lens; answered as session_update is")                \
+    M(48, session_view, SESSION_VIEW, "gateway to room",                                           \
+      "a client wants all that its lens shows, again")                                             \
     M(61, room_update, ROOM_UPDATE, "room to gateway",                                             \
       "an accepted edit, for every client; `session` made it")                                     \
     M(62, room_awareness, ROOM_AWARENESS, "room to gateway",                                       \
@@ -77,7 +83,11 @@
       "everything up to `stored_seq` is in a committed transaction")                               \
     M(66, link_welcome, LINK_WELCOME, "room to gateway",                                           \
       "answers link_open at once: whose the numbers are, and how far they go; what comes after "   \
-      "`last_seq` will be sent")
+      "`last_seq` will be sent")                                                                   \
+    M(67, room_view, ROOM_VIEW, "room to gateway",                                                 \
+      "all that the lens of a client shows; first when it joins")                                  \
+    M(68, room_change, ROOM_CHANGE, "room to gateway",                                             \
+      "what an edit changed as a lens sees it, for every client that has that lens")
 
 /* F(type, name, largest length of bytes) */
 #define PROTO_ROOM_OPEN_FIELDS(F)                                                                  \
@@ -120,7 +130,9 @@
 #define PROTO_LINK_OPEN_FIELDS(F) F(flag, has_seen, 0) F(u64, seen_seq, 0) F(u64, lineage, 0)
 /* Session numbers are unique in a room: the gateway's number in the upper, a counter in the lower
  * half, never 0. `format` is that of the updates the client sends and gets (enum crdt_format). */
-#define PROTO_SESSION_JOIN_FIELDS(F)  F(u64, session, 0) F(u32, format, 0)
+/* `lens`: enum lens. */
+#define PROTO_SESSION_JOIN_FIELDS(F)                                                               \
+    F(u64, session, 0) F(u32, format, 0) F(flag, is_read_only, 0) F(u32, lens, 0)
 #define PROTO_SESSION_LEAVE_FIELDS(F) F(u64, session, 0)
 #define PROTO_SESSION_UPDATE_FIELDS(F)                                                             \
     F(u64, session, 0) F(u64, op, 0) F(u32, format, 0) F(bytes, update, PROTO_CLIENT_MAX)
@@ -133,7 +145,14 @@
     F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, update_v2, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_AWARENESS_FIELDS(F)                                                             \
     F(u64, only, 0) F(u64, except, 0) F(bytes, awareness, PROTO_UPDATE_MAX)
-#define PROTO_ROOM_APPLIED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
-#define PROTO_ROOM_REJECTED_FIELDS(F) F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
-#define PROTO_ROOM_STORED_FIELDS(F)   F(u64, stored_seq, 0)
-#define PROTO_LINK_WELCOME_FIELDS(F)  F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)
+#define PROTO_ROOM_APPLIED_FIELDS(F)   F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
+#define PROTO_ROOM_REJECTED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
+#define PROTO_ROOM_STORED_FIELDS(F)    F(u64, stored_seq, 0)
+#define PROTO_LINK_WELCOME_FIELDS(F)   F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)
+#define PROTO_SESSION_ACCESS_FIELDS(F) F(u64, session, 0) F(flag, is_read_only, 0)
+/* The bodies are JSON text; that of a change one operation a line. */
+#define PROTO_SESSION_OP_FIELDS(F)   F(u64, session, 0) F(u64, op, 0) F(bytes, body, PROTO_CLIENT_MAX)
+#define PROTO_SESSION_VIEW_FIELDS(F) F(u64, session, 0)
+#define PROTO_ROOM_VIEW_FIELDS(F)    F(u64, session, 0) F(u64, seq, 0) F(bytes, body, PROTO_UPDATE_MAX)
+#define PROTO_ROOM_CHANGE_FIELDS(F)                                                                \
+    F(u32, lens, 0) F(u64, seq, 0) F(u64, session, 0) F(bytes, body, PROTO_UPDATE_MAX)

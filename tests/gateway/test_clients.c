@@ -53,7 +53,7 @@ static const struct {
     {"GET /yjs/%00 HTTP/1.1\r\n" H WS "\r\n", 400},
     {"GET /rooms//ws HTTP/1.1\r\n" H WS "\r\n", 400},
     {"GET /rooms/ws HTTP/1.1\r\n" H WS "\r\n", 404},
-    {"GET /rooms/r/ws?data=ops HTTP/1.1\r\n" H WS "\r\n", 400},
+    {"GET /rooms/r/ws?data=xml HTTP/1.1\r\n" H WS "\r\n", 400},
     {"GET /rooms/r/ws?since=*** HTTP/1.1\r\n" H WS "\r\n", 400},
     {"GET /rooms/r/ws?since=%zz HTTP/1.1\r\n" H WS "\r\n", 400},
     {"GET /rooms/r/ws?since= HTTP/1.1\r\n" H WS "\r\n", 400},

@@ -6,6 +6,11 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+static uint32_t read_yjs(struct slice text, struct json_message *ret)
+{
+    return json_message_read(text, JSON_DATA_YJS, ret);
+}
+
 static const struct {
     const char *text;
     uint32_t refusal;
@@ -48,7 +53,7 @@ Test(json_frames, messages)
 {
     for (size_t i = 0; i < sizeof(messages) / sizeof(messages[0]); i++) {
         struct json_message m;
-        uint32_t refusal = json_message_read(slice_str(messages[i].text), &m);
+        uint32_t refusal = read_yjs(slice_str(messages[i].text), &m);
         cr_expect(refusal == messages[i].refusal, "%u: %s", refusal, messages[i].text);
         cr_expect(m.kind == messages[i].kind, "%s", messages[i].text);
         cr_expect((m.has_seq ? (int)m.seq : -1) == messages[i].seq, "%s", messages[i].text);
@@ -60,9 +65,9 @@ Test(json_frames, an_op_carries_its_update)
 {
     struct json_message m;
 
-    cr_assert(json_message_read(slice_str("{\"t\":\"op\",\"seq\":9,\"data\":{\"v\":1,"
-                                          "\"update\":\"AQID\"}}"),
-                                &m) == 0);
+    cr_assert(read_yjs(slice_str("{\"t\":\"op\",\"seq\":9,\"data\":{\"v\":1,"
+                                 "\"update\":\"AQID\"}}"),
+                       &m) == 0);
     cr_expect(m.format == 1 && slice_equal(blob_slice(m.update), slice_of("\1\2\3", 3)));
     json_message_done(&m);
 }
@@ -71,9 +76,9 @@ Test(json_frames, a_presence_is_the_frame_without_its_envelope)
 {
     struct json_message m;
 
-    cr_assert(json_message_read(slice_str("{\"t\":\"presence\", \"user\": \"k\\u0000\", "
-                                          "\"client\":7,\"cursor\":[1, 2]}"),
-                                &m) == 0);
+    cr_assert(read_yjs(slice_str("{\"t\":\"presence\", \"user\": \"k\\u0000\", "
+                                 "\"client\":7,\"cursor\":[1, 2]}"),
+                       &m) == 0);
     cr_expect(m.has_client && m.client == 7);
     cr_expect(
         slice_equal(blob_slice(m.state), slice_str("{\"user\":\"k\\u0000\",\"cursor\":[1,2]}")));
@@ -84,13 +89,12 @@ Test(json_frames, a_client_that_left_has_the_null_state)
 {
     struct json_message m;
 
-    cr_assert(
-        json_message_read(
-            slice_str("{\"t\":\"presence\",\"client\":7,\"left\":true,\"user\":\"k\"}"), &m) == 0);
+    cr_assert(read_yjs(slice_str("{\"t\":\"presence\",\"client\":7,\"left\":true,\"user\":\"k\"}"),
+                       &m) == 0);
     cr_expect(m.has_left);
     cr_expect(slice_equal(blob_slice(m.state), slice_str("null")));
     json_message_done(&m);
-    cr_assert(json_message_read(slice_str("{\"t\":\"presence\",\"left\":1}"), &m) == 0);
+    cr_assert(read_yjs(slice_str("{\"t\":\"presence\",\"left\":1}"), &m) == 0);
     cr_expect(!m.has_left);
     json_message_done(&m);
 }
@@ -105,7 +109,7 @@ static uint32_t presence_of_size(size_t len)
     memset(fill, 'x', len - 8);
     fill[len - 8] = '\0';
     (void)sprintf(text, "{\"t\":\"presence\",\"a\":\"%s\"}", fill);
-    uint32_t refusal = json_message_read(slice_str(text), &m);
+    uint32_t refusal = read_yjs(slice_str(text), &m);
     cr_expect(refusal != 0 || m.state->len == len);
     json_message_done(&m);
     free(text);
@@ -126,8 +130,8 @@ Test(json_frames, values_are_bounded)
     struct json_message m;
 
     memset(text, '[', len);
-    cr_expect(json_message_read(slice_of(text, JSON_MARKS_MAX), &m) == REFUSAL_BAD_MESSAGE);
-    cr_expect(json_message_read(slice_of(text, JSON_MARKS_MAX + 1), &m) == REFUSAL_TOO_LARGE);
+    cr_expect(read_yjs(slice_of(text, JSON_MARKS_MAX), &m) == REFUSAL_BAD_MESSAGE);
+    cr_expect(read_yjs(slice_of(text, JSON_MARKS_MAX + 1), &m) == REFUSAL_TOO_LARGE);
     free(text);
 }
 
@@ -197,4 +201,46 @@ Test(json_frames, several_presences_are_several_frames)
     cr_assert(frames);
     cr_expect(slice_equal(blob_slice(frames), slice_of(expected, sizeof(expected) - 1)));
     blob_unref(frames);
+}
+
+/* ---- operations of a lens ---- */
+
+Test(json_frames, an_operation_is_passed_on_as_text)
+{
+    struct json_message m;
+
+    cr_assert(json_message_read(
+                  slice_str("{\"t\":\"op\", \"seq\":3, \"data\": {\"kind\" : \"delete\"} }"),
+                  JSON_DATA_OPS, &m) == 0);
+    cr_expect(m.kind == JSON_OP && m.has_seq && m.seq == 3);
+    cr_expect(slice_equal(blob_slice(m.update), slice_str("{\"kind\":\"delete\"}")));
+    json_message_done(&m);
+    cr_expect(json_message_read(slice_str("{\"t\":\"op\",\"seq\":3,\"data\":[1]}"), JSON_DATA_OPS,
+                                &m) == REFUSAL_BAD_MESSAGE);
+    json_message_done(&m);
+    cr_expect(json_message_read(slice_str("{\"t\":\"op\",\"data\":{}}"), JSON_DATA_OPS, &m) ==
+              REFUSAL_BAD_MESSAGE);
+    json_message_done(&m);
+}
+
+Test(json_frames, a_change_is_a_frame_a_line)
+{
+    static const char one[] = "{\"t\":\"op\",\"seq\":7,\"data\":{\"a\":1}}";
+    static const char two[] = "{\"t\":\"op\",\"seq\":7,\"data\":{\"b\":2}}";
+    struct blob *frames = json_frames_ops(7, slice_str("{\"a\":1}\n{\"b\":2}\n"));
+
+    cr_assert(frames && frames->len == 2 * (2 + sizeof(one) - 1));
+    cr_expect(frames->data[0] == 0x81 && frames->data[1] == sizeof(one) - 1);
+    cr_expect(memcmp(frames->data + 2, one, sizeof(one) - 1) == 0);
+    cr_expect(memcmp(frames->data + 2 + sizeof(one) - 1 + 2, two, sizeof(two) - 1) == 0);
+    blob_unref(frames);
+}
+
+Test(json_frames, a_view_is_a_sync)
+{
+    struct blob *frame = json_frame_view(slice_str("[]"));
+
+    cr_expect(slice_equal(slice_of(frame->data + 2, frame->len - 2),
+                          slice_str("{\"t\":\"sync\",\"state\":\"W10=\"}")));
+    blob_unref(frame);
 }

@@ -5,6 +5,7 @@
 #include "crdt/awareness_update.h"
 #include "gateway/room_link.h"
 #include "gateway/session.h"
+#include "proto/lens.h"
 #include "proto/refusal.h"
 
 #include <criterion/criterion.h>
@@ -465,4 +466,63 @@ Test(rooms, a_join_that_the_room_refuses_closes_the_client)
     client_expect(client, TEXT("{\"t\":\"error\",\"code\":\"too_many\",\"message\":"
                                "\"too many at once\"}"));
     client_expect_close(client, 1008);
+}
+
+/* ---- JSON through a lens ---- */
+
+Test(rooms, a_client_with_a_lens_gets_what_that_shows)
+{
+    int client = client_open(&g, "/rooms/r/ws?data=ops");
+    struct blob *hello CLEANUP_BLOB = NULL;
+
+    cr_assert(client_receive(client, &hello) == 1);
+    int room = roomd_open_room(&g, "r", -1);
+    PEER_EXPECT(room, session_join, SESSION_JOIN, join)
+    cr_expect(join.lens == LENS_OPS && !join.is_read_only);
+    PEER_SEND(room, room_change, .lens = LENS_OPS, .seq = 1, .body = bytes("{\"early\":1}\n"));
+    PEER_SEND(room, room_view, .session = join.session, .seq = 1, .body = bytes("[]"));
+    client_expect(client, TEXT("{\"t\":\"sync\",\"state\":\"W10=\"}"));
+
+    client_send(client, TEXT("{\"t\":\"op\",\"seq\":4,\"data\":{\"kind\":\"x\"}}"));
+    PEER_EXPECT(room, session_op, SESSION_OP, op)
+    cr_expect(op.session == join.session && slice_equal(op.body, bytes("{\"kind\":\"x\"}")));
+    PEER_SEND(room, room_update, .seq = 2, .session = 1, .update = slice_of("\0\0", 2));
+    PEER_SEND(room, room_change, .lens = LENS_OPS, .seq = 2, .session = join.session,
+              .body = bytes("{\"a\":1}\n{\"b\":2}\n"));
+    PEER_SEND(room, room_applied, .session = join.session, .op = op.op, .seq = 2);
+    PEER_SEND(room, room_stored, .stored_seq = 2);
+    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":2,\"data\":{\"a\":1}}"));
+    client_expect(client, TEXT("{\"t\":\"op\",\"seq\":2,\"data\":{\"b\":2}}"));
+    client_expect(client, TEXT("{\"t\":\"ack\",\"seq\":4}"));
+}
+
+/* It cannot be given a difference, so it gets everything again. */
+Test(rooms, a_client_with_a_lens_that_does_not_read_gets_all_again)
+{
+    static const char sync[] = "{\"t\":\"sync\",\"state\":\"WzFd\"}";
+    int client = client_open(&g, "/rooms/r/ws?data=ops");
+    int room = roomd_open_room(&g, "r", -1);
+    PEER_EXPECT(room, session_join, SESSION_JOIN, join)
+    struct blob *body CLEANUP_BLOB = blob_new(1 << 20);
+    struct pollfd asked = {.fd = room, .events = POLLIN};
+    unsigned frames = 0;
+    bool is_last = false;
+
+    PEER_SEND(room, room_view, .session = join.session, .seq = 1, .body = bytes("[]"));
+    memset(body->data, '1', body->len);
+    for (uint64_t seq = 1; seq <= 40; seq++)
+        PEER_SEND(room, room_change, .lens = LENS_OPS, .seq = seq, .body = blob_slice(body));
+    while (!is_last) {
+        struct blob *frame CLEANUP_BLOB = NULL;
+        if (poll(&asked, 1, 0) == 1) {
+            PEER_EXPECT(room, session_view, SESSION_VIEW, view)
+            cr_expect(view.session == join.session);
+            PEER_SEND(room, room_view, .session = view.session, .seq = 40, .body = bytes("[1]"));
+            asked.fd = -1;
+        }
+        cr_assert(client_receive(client, &frame) == 1);
+        is_last = slice_equal(blob_slice(frame), slice_str(sync));
+        frames++;
+    }
+    cr_expect(frames < 40, "some were dropped");
 }

@@ -1,0 +1,78 @@
+/*
+ * The JSON dialect whose edits are operations on a text, for clients that hold no CRDT
+ * (roomd/lens.h: the lens `ops`). The room makes and reads them; here they are only framed.
+ */
+#include "crdt/crdt.h"
+#include "gateway/answer.h"
+#include "gateway/json_client.h"
+#include "gateway/session.h"
+#include "proto/lens.h"
+#include "proto/refusal.h"
+
+#include <errno.h>
+
+static void open_ops(struct session *s, struct slice room, const struct session_params *params)
+{
+    (void)params;
+    json_client_open(s, room);
+}
+
+static void on_message(struct session *s, bool is_text, struct slice payload)
+{
+    struct json_message m;
+
+    if (!is_text) {
+        session_close(s, REFUSAL_NOT_TEXT);
+        return;
+    }
+    uint32_t refusal = json_message_read(payload, JSON_DATA_OPS, &m);
+    if (refusal == 0) {
+        switch (m.kind) {
+        case JSON_OP:
+            session_op(s, blob_slice(m.update), m.seq);
+            break;
+        case JSON_PRESENCE:
+            refusal = json_client_presence(s, &m);
+            break;
+        case JSON_FOREIGN:
+            break;
+        }
+    }
+    if (refusal != 0)
+        session_send_new(s, json_frame_error(refusal, m.has_seq ? &m.seq : NULL));
+    json_message_done(&m);
+}
+
+static struct blob *encode_change(const struct msg_room_change *m)
+{
+    return json_frames_ops(m->seq, m->body);
+}
+
+static int encode_view(const struct msg_room_view *m, struct answer **ret)
+{
+    struct blob *frame = json_frame_view(m->body);
+
+    if (!frame)
+        return -ENOMEM;
+    *ret = answer_new();
+    answer_add_new(*ret, frame);
+    return 0;
+}
+
+const struct dialect dialect_json_ops = {
+    .name = "json-ops",
+    .kind = DIALECT_JSON_OPS,
+    .format = CRDT_V1,
+    .lens = LENS_OPS,
+    .subprotocol = "concord.v1",
+    .open = open_ops,
+    .close = json_client_close,
+    .on_message = on_message,
+    .on_tick = json_client_tick,
+    .encode_awareness = json_frames_presence,
+    .encode_change = encode_change,
+    .encode_view = encode_view,
+    .on_acknowledged = json_client_acknowledged,
+    .on_rejected = json_client_rejected,
+    .on_refused = json_client_refused,
+};
