@@ -477,6 +477,11 @@ void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *a
     note_queued(c);
 }
 
+bool conn_is_behind(const struct conn *c)
+{
+    return c->is_behind;
+}
+
 size_t conn_queued_bytes(const struct conn *c)
 {
     return c->out.bytes;

@@ -104,6 +104,8 @@ void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames);
  * conn_queued_bytes(), and bounds what all of them hold. With a `prefix` the answer's frames are
  * made here: each is what stands in it, behind the prefix. */
 void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *answer);
+/* Were shared frames dropped since on_behind, as they are until on_caught_up? */
+bool conn_is_behind(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued_bytes(const struct conn *c);
 /* Sends a close frame. on_end comes before this returns. */

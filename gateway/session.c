@@ -89,11 +89,20 @@ static void on_leaving_end(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- to the client ---- */
 
+/* From now on it gets every edit; unless its connection, which others use too, is behind. */
+static void go_live(struct session *s)
+{
+    if (s->state != SESSION_LIVE)
+        set_state(s, SESSION_LIVE);
+    if (conn_is_behind(s->conn))
+        set_state(s, SESSION_BEHIND);
+}
+
 void session_set_live(struct session *s)
 {
     if (s->state != SESSION_JOINED)
         return;
-    set_state(s, SESSION_LIVE);
+    go_live(s);
     metric_add(METRIC_GATEWAY_JOINS, 1);
 }
 
@@ -359,8 +368,7 @@ struct blob *session_question(const struct session *s, bool *ret_is_difference)
 static void handle_difference(struct session *s, struct answer *answer)
 {
     s->needs_difference = false;
-    if (s->state == SESSION_BEHIND)
-        set_state(s, SESSION_LIVE);
+    go_live(s);
     send_answer(s, answer);
 }
 
@@ -415,7 +423,7 @@ void session_handle_view(struct session *s, const struct msg_room_view *m)
         return;
     }
     if (s->state == SESSION_BEHIND)
-        set_state(s, SESSION_LIVE);
+        go_live(s);
     send_answer(s, answer);
     answer_unref(answer);
 }
