@@ -38,6 +38,8 @@
     M(STORE_UPDATES, snapshotd, counter, "concord_store_updates_total", "Edits stored.")           \
     M(STORE_FOLDS, snapshotd, counter, "concord_store_folds_total",                                \
       "Times that a room's edits were folded into its snapshot.")                                  \
+    M(STORE_FOLD_FAILURES, snapshotd, counter, "concord_store_fold_failures_total",                \
+      "Times that a room's edits could not be folded, and stayed as they are.")                    \
     M(STORE_FAILURES, snapshotd, counter, "concord_store_failures_total",                          \
       "Times that the store failed and was opened again.")
 

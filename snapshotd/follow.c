@@ -70,7 +70,7 @@ struct follow {
     uint64_t updates;       /* rows that are not folded, of those that are known here */
     uint64_t folding;       /* how many of them a fold takes that is under way */
     bool is_stuck;          /* the segment could not be opened; the timer tries again */
-    bool is_fold_refused;
+    bool is_fold_refused;   /* the timer asks again */
 };
 
 /* ---- state ---- */
@@ -393,6 +393,7 @@ static void on_timer(evutil_socket_t fd, short what, void *ctx)
         f->is_stuck = false;
         f->hooks->on_dirty(f->ctx);
     }
+    f->is_fold_refused = false;
     f->hooks->on_fold_due(f->ctx);
 }
 
@@ -426,10 +427,12 @@ void follow_fold_later(struct follow *f)
     settle(f);
 }
 
-void follow_fold_refused(struct follow *f)
+void follow_fold_refused(struct follow *f, uint64_t again_ms)
 {
     f->pending--;
     f->is_fold_refused = true;
+    if (f->state != FOLLOW_OVER && !f->is_stuck)
+        timer_arm(f->timer, again_ms);
     settle(f);
 }
 

@@ -69,5 +69,5 @@ WARN_UNUSED bool follow_begin_fold(struct follow *f);
 void follow_folded(struct follow *f);
 /* They could not be read now: it is due again after a while. */
 void follow_fold_later(struct follow *f);
-/* They cannot be, and this is not tried again before the room is opened anew. */
-void follow_fold_refused(struct follow *f);
+/* They cannot be: it is due again after `again_ms`, if the room is open by then. */
+void follow_fold_refused(struct follow *f, uint64_t again_ms);

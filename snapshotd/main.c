@@ -6,6 +6,7 @@
 #include "common/notify.h"
 #include "common/secret.h"
 #include "snapshotd/control.h"
+#include "snapshotd/fold_server.h"
 #include "snapshotd/persist.h"
 #include "snapshotd/store_place.h"
 
@@ -36,7 +37,7 @@ static void raise_descriptor_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int run(struct config *config)
+static int run(struct config *config, int fold_fd)
 {
     struct store_place place;
     struct control *control;
@@ -49,7 +50,7 @@ static int run(struct config *config)
         log_fatal("%s cannot be used: %s", config->run, strerror(-r));
     metrics_start(config, "snapshotd");
     struct loop *loop = loop_new();
-    struct persist *persist = persist_new(loop, config, &place.source, on_open, NULL);
+    struct persist *persist = persist_new(loop, config, fold_fd, &place.source, on_open, NULL);
     loop_on_terminate(loop, on_terminate, persist);
     r = control_new(loop, config, persist, &control);
     if (r < 0)
@@ -76,6 +77,7 @@ int main(int argc, char **argv)
         config_print_help(stdout);
         return 0;
     }
+    int fold_fd = fold_server_spawn(); /* before anything is known that it must not know */
     if (config_parse(&config, argc - 1, argv + 1, &rest) < 0)
         return 2;
     if (rest != argc - 1) {
@@ -86,7 +88,9 @@ int main(int argc, char **argv)
     (void)umask(0077);     /* what is stored is for this user only */
     secret_hide_process(); /* the store's URL */
     raise_descriptor_limit();
-    int status = run(&config);
+    if (fold_fd < 0)
+        log_fatal("no process for folding can be had: %s", strerror(-fold_fd));
+    int status = run(&config, fold_fd);
     config_done(&config);
     return status;
 }

@@ -6,6 +6,7 @@
 #include "common/names.h"
 #include "snapshotd/batch.h"
 #include "snapshotd/compact.h"
+#include "snapshotd/fold_penalty.h"
 #include "snapshotd/follow.h"
 
 #include <errno.h>
@@ -15,9 +16,12 @@
 #define REOPEN_MS_MIN  100
 #define REOPEN_MS_MAX  2000
 #define FINISH_FOLD_MS 5000
-/* After a fold that took n ms there is none for n times this: acknowledgements wait while a
- * document is folded, so that may take at most a fifth of the time. */
+/* After a fold that took n ms there is none for n times this: its process takes a CPU from others,
+ * and acknowledgements wait while a document is read and written, so that may take at most a fifth
+ * of the time. */
 #define FOLD_PAUSE 4
+/* What a room applies in many turns, a fold applies at once. */
+#define FOLD_TURNS 4
 
 enum persist_state {
     PERSIST_STARTING, /* the store was never open */
@@ -69,7 +73,10 @@ struct persist {
     uint64_t commit_started_us;
     struct batch *batch;
     bool is_committing;
+    struct fold_server *fold_server;
+    struct fold_penalty *fold_penalty;
     struct entry *folding; /* NULL: none */
+    struct compact *fold;  /* NULL: none is under way */
     uint64_t fold_started_ms;
     struct event *fold_pause; /* pending: no fold now */
     struct event *finish_timer;
@@ -285,6 +292,7 @@ static void lose_store(struct persist *p)
 
     open_later(p, was_open ? "the store failed" : "the store cannot be opened", p->store_error,
                store_detail(store));
+    compact_cancel(p->fold);
     store_close(store);
     metric_set(METRIC_STORE_UP, 0);
     metric_add(METRIC_STORE_FAILURES, was_open);
@@ -351,44 +359,74 @@ static void commit_dirty(struct persist *p)
 
 /* ---- folds ---- */
 
-static bool is_for_a_while(int error)
+static char *describe_failure(const struct compact_result *result)
 {
-    return error == -EBUSY || store_error_is_passing(error);
+    if (result->signal)
+        return xasprintf("its process ended by signal %d (%s)", result->signal,
+                         strsignal(result->signal));
+    return xstrdup(result->step == COMPACT_BUILD ? strerror(-result->error)
+                                                 : store_strerror(result->error));
+}
+
+/* Nothing but this room is wrong. Said once, until it succeeds or the process ends. */
+static void refuse_fold(struct persist *p, struct entry *e, const struct compact_result *result)
+{
+    struct slice name = follow_key(e->follow).room;
+    char *why CLEANUP_FREE = describe_failure(result);
+    uint64_t now_ms = mono_now_ms();
+
+    metric_add(METRIC_STORE_FOLD_FAILURES, 1);
+    if (fold_penalty_add(p->fold_penalty, e->hash, now_ms) == 1)
+        log_error("room '%.*s' cannot be folded, its updates stay as they are: %s", (int)name.len,
+                  name.data, why);
+    follow_fold_refused(e->follow, fold_penalty_left(p->fold_penalty, e->hash, now_ms));
+}
+
+static void note_folded(struct persist *p, struct entry *e, const struct compact_result *result)
+{
+    struct slice name = follow_key(e->follow).room;
+
+    if (result->step == COMPACT_DONE)
+        log_debug("room '%.*s': folded %llu updates into %zu bytes", (int)name.len, name.data,
+                  (unsigned long long)result->updates, result->state_bytes);
+    else
+        log_debug("room '%.*s' was folded by another host", (int)name.len, name.data);
+    metric_add(METRIC_STORE_FOLDS, result->step == COMPACT_DONE && result->updates > 0);
+    fold_penalty_clear(p->fold_penalty, e->hash);
+    follow_folded(e->follow);
+}
+
+static void postpone_fold(struct entry *e, const struct compact_result *result)
+{
+    struct slice name = follow_key(e->follow).room;
+    char *why CLEANUP_FREE = describe_failure(result);
+
+    if (result->error != -ECANCELED)
+        log_warn("room '%.*s' is folded later: %s", (int)name.len, name.data, why);
+    follow_fold_later(e->follow);
 }
 
 static void on_folded(void *ctx, const struct compact_result *result)
 {
     struct persist *p = ctx;
-    struct follow *f = p->folding->follow;
-    struct slice name = follow_key(f).room;
+    struct entry *e = p->folding;
     uint64_t took_ms = mono_now_ms() - p->fold_started_ms;
 
     p->folding = NULL;
     if (took_ms > 0)
         timer_arm(p->fold_pause, took_ms * FOLD_PAUSE);
-    if (result->step == COMPACT_DONE) {
-        log_debug("room '%.*s': folded %llu updates into %zu bytes", (int)name.len, name.data,
-                  (unsigned long long)result->updates, result->state_bytes);
-        metric_add(METRIC_STORE_FOLDS, result->updates > 0);
-        follow_folded(f);
-    } else if (result->step == COMPACT_WRITE && result->error == -ESTALE) {
-        log_debug("room '%.*s' was folded by another host", (int)name.len, name.data);
-        follow_folded(f);
+    if (result->step == COMPACT_DONE ||
+        (result->step == COMPACT_WRITE && result->error == -ESTALE)) {
+        note_folded(p, e, result);
+    } else if (result->is_passing) {
+        postpone_fold(e, result);
     } else if (result->error == -ECANCELED) {
-        follow_failed(f);
-    } else if (result->step == COMPACT_READ && is_for_a_while(result->error)) {
-        log_warn("room '%.*s' is folded later: %s", (int)name.len, name.data,
-                 store_strerror(result->error));
-        follow_fold_later(f);
+        follow_failed(e->follow);
     } else if (result->step == COMPACT_WRITE) {
         p->store_error = result->error;
-        follow_failed(f);
+        follow_failed(e->follow);
     } else {
-        log_error("room '%.*s' cannot be folded, its updates stay as they are: %s", (int)name.len,
-                  name.data,
-                  result->step == COMPACT_BUILD ? strerror(-result->error)
-                                                : store_strerror(result->error));
-        follow_fold_refused(f);
+        refuse_fold(p, e, result);
     }
 }
 
@@ -401,9 +439,14 @@ static void fold_one(struct persist *p)
         e->is_fold_due = false;
         if (!follow_begin_fold(e->follow))
             continue;
-        p->folding = e;
         p->fold_started_ms = mono_now_ms();
-        compact_start(p->store, follow_key(e->follow), on_folded, p);
+        uint64_t left_ms = fold_penalty_left(p->fold_penalty, e->hash, p->fold_started_ms);
+        if (left_ms > 0) {
+            follow_fold_refused(e->follow, left_ms);
+            continue;
+        }
+        p->folding = e;
+        compact_start(p->store, p->fold_server, follow_key(e->follow), on_folded, p, &p->fold);
         return;
     }
 }
@@ -471,6 +514,15 @@ static void on_finish_late(evutil_socket_t fd, short what, void *ctx)
     (void)what;
     log_warn("folding takes too long: the rest is left to the next start");
     p->state = PERSIST_COMMITTING;
+    compact_cancel(p->fold);
+}
+
+static void on_fold_server_end(void *ctx)
+{
+    struct persist *p = ctx;
+
+    log_error("the process that folds is gone");
+    loop_stop(p->loop, 1); /* started again, there is another one */
 }
 
 void persist_finish(struct persist *p)
@@ -499,9 +551,11 @@ static struct event *new_timer(struct persist *p, event_callback_fn fn)
     return e;
 }
 
-struct persist *persist_new(struct loop *loop, const struct config *config,
+struct persist *persist_new(struct loop *loop, const struct config *config, int fold_fd,
                             const struct store_source *source, loop_fn on_open, void *ctx)
 {
+    struct fold_limits limits = {.memory_mib = config->room_memory_mib,
+                                 .cpu_ms = config->room_turn_cpu_ms * FOLD_TURNS};
     struct persist *p = xcalloc(1, sizeof(*p));
 
     p->loop = loop;
@@ -520,6 +574,8 @@ struct persist *persist_new(struct loop *loop, const struct config *config,
     TAILQ_INIT(&p->fold_due);
     TAILQ_INIT(&p->behind);
     p->batch = batch_new();
+    p->fold_server = fold_server_new(loop, fold_fd, &limits, on_fold_server_end, p);
+    p->fold_penalty = fold_penalty_new();
     p->reopen_timer = new_timer(p, on_reopen);
     p->fold_pause = new_timer(p, on_kick);
     p->finish_timer = new_timer(p, on_finish_late);
@@ -536,6 +592,7 @@ void persist_free(struct persist *p)
 
     if (!p)
         return;
+    compact_cancel(p->fold);
     store_close(p->store);
     store_close(p->opening);
     p->store = NULL;
@@ -547,6 +604,8 @@ void persist_free(struct persist *p)
     event_free(p->finish_timer);
     event_free(p->kick);
     batch_free(p->batch);
+    fold_server_free(p->fold_server);
+    fold_penalty_free(p->fold_penalty);
     free(p->rooms_dir);
     free(p);
 }

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "snapshotd/control.h"
+#include "snapshotd/fold_server.h"
 #include "snapshotd/persist.h"
 #include "tests/snapshotd/store_helpers.h"
 #include "tests/snapshotd/store_under_test.h"
@@ -114,14 +115,15 @@ static void on_open(void *ctx)
 
 static void run_daemon(struct config *config, int report)
 {
+    int fold_fd = fold_server_spawn();
     struct store_source source = {.name = "under test", .open = open_faulty, .ctx = config};
     struct control *control;
     struct loop *loop = loop_new();
 
     log_init("snapshotd", LOG_LEVEL_ERROR);
-    if (config_make_run(config) < 0)
+    if (fold_fd < 0 || config_make_run(config) < 0)
         _exit(1);
-    struct persist *persist = persist_new(loop, config, &source, on_open, &report);
+    struct persist *persist = persist_new(loop, config, fold_fd, &source, on_open, &report);
     loop_on_terminate(loop, on_terminate, persist);
     if (control_new(loop, config, persist, &control) < 0)
         _exit(1);
@@ -143,7 +145,8 @@ void daemon_start(struct daemon *d, enum fault fault, uint32_t snapshot_updates)
     struct config config = {.data = d->data,
                             .run = xasprintf("%s/run", d->dir),
                             .snapshot_updates = snapshot_updates,
-                            .snapshot_ms = 3600000};
+                            .snapshot_ms = 3600000,
+                            .room_turn_cpu_ms = 50};
     d->rooms = config_rooms_dir(&config);
     cr_assert_eq(pipe(fds), 0);
     fault_left = fault;

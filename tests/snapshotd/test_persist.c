@@ -1,5 +1,6 @@
 /* What rooms and roomd see of snapshotd: a whole one in a child process, with real segments. */
 #include "common/buffer.h"
+#include "planted.h"
 #include "tests/snapshotd/daemon_helpers.h"
 #include "tests/snapshotd/store_helpers.h"
 
@@ -359,33 +360,74 @@ Test(persist, a_transaction_that_is_there_already_is_asked_for_and_not_made_twic
     survive(FAULT_STALE);
 }
 
-Test(persist, many_updates_are_folded_while_the_room_is_open)
+/* Types "x" into `name`, whose last edit is `seq`, until it is folded; returns its last then. */
+static uint64_t type_until_folded(const char *name, int fd, struct segment *s, uint64_t seq)
 {
-    struct segment *s;
-    char text[101] = "ab";
-
-    daemon_start(&d, FAULT_NONE, 10);
-    int fd = typed_room("r", &s);
-    for (uint64_t seq = 3; seq <= 100; seq++) {
-        segment_type(s, doc, seq, "x");
-        text[seq - 1] = 'x';
+    while (stored(name).snapshot_op_seq == 0) {
+        segment_type(s, doc, ++seq, "x");
         room_send_dirty(fd, seq);
         room_expect_stored(fd, seq);
     }
-    int second = daemon_follow(&d, "sync"); /* answered after a turn, in which it folds */
-    room_send_open(second, false, 0);
-    cr_assert_eq(room_receive_loaded(second, NULL, NULL), 0);
-    (void)close(second);
+    return seq;
+}
+
+Test(persist, many_updates_are_folded_while_the_room_is_open)
+{
+    struct segment *s;
+
+    daemon_start(&d, FAULT_NONE, 10);
+    int fd = typed_room("r", &s);
+    uint64_t seq = type_until_folded("r", fd, s, 2);
     (void)daemon_stop(&d, SIGKILL);
     struct store_stat stat = stored("r");
-    cr_assert_eq(stat.op_seq, 100);
-    cr_assert_gt(stat.snapshot_op_seq, 0);
-    cr_assert_lt(stat.updates, 100);
+    cr_assert_eq(stat.op_seq, seq);
+    cr_assert_geq(stat.snapshot_op_seq, 10);
+    cr_assert_eq(stat.updates, seq - stat.snapshot_op_seq);
     (void)close(fd);
     segment_free(s);
     daemon_start(&d, FAULT_NONE, NEVER_FOLD);
-    (void)close(assert_loads("r", 100, text, NULL));
+    struct crdt_buf body = {0};
+    cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "body", 4, &body), 0);
+    char *text CLEANUP_FREE = xasprintf("%.*s", (int)body.len, (const char *)body.data);
+    (void)close(assert_loads("r", seq, text, NULL));
+    crdt_buf_done(&body);
     stop_in_order();
+}
+
+/* Folds go one after the other: that of "good" comes after that of "bad". */
+static void assert_harmless(const char *word)
+{
+    struct segment *bad;
+    struct segment *good;
+
+    daemon_start(&d, FAULT_NONE, 3);
+    int bad_fd = typed_room("bad", &bad);
+    segment_type(bad, doc, 3, word);
+    room_send_dirty(bad_fd, 3);
+    room_expect_stored(bad_fd, 3);
+    crdt_doc_free(doc);
+    doc = crdt_doc_new(NULL);
+    int good_fd = typed_room("good", &good);
+    (void)type_until_folded("good", good_fd, good, 2);
+    room_send_dirty(bad_fd, 3); /* it is still followed */
+    (void)close(bad_fd);
+    (void)close(good_fd);
+    segment_free(bad);
+    segment_free(good);
+    stop_in_order();
+    cr_assert_eq(stored("bad").updates, 3);
+    cr_assert_eq(stored("bad").snapshot_op_seq, 0);
+    cr_assert_eq(stored("good").updates, 0);
+}
+
+Test(persist, an_update_that_crashes_a_fold_harms_no_other_room)
+{
+    assert_harmless(PLANTED_CRASH);
+}
+
+Test(persist, an_update_that_does_not_end_harms_no_other_room)
+{
+    assert_harmless(PLANTED_LOOP);
 }
 
 Test(persist, a_fold_that_could_not_read_is_made_later)
