@@ -2,6 +2,7 @@
 
 #include "crdt/crdt.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,9 @@ int __wrap_crdt_doc_apply(struct crdt_doc *doc, enum crdt_format format, const u
                           size_t len, struct crdt_applied *ret_applied)
 {
     if (holds(update, len, PLANTED_CRASH))
+        (void)raise(SIGSEGV);
+    if (holds(update, len, PLANTED_FOLD) &&
+        strcmp(program_invocation_short_name, "concord-snapshotd") == 0)
         (void)raise(SIGSEGV);
     if (holds(update, len, PLANTED_LOOP))
         loop();

@@ -8,3 +8,5 @@
 #define PLANTED_CRASH  "planted-crash"
 #define PLANTED_LOOP   "planted-loop"
 #define PLANTED_MEMORY "planted-memory"
+/* Crashes nothing but snapshotd's folds. */
+#define PLANTED_FOLD "planted-fold-crash"
