@@ -297,6 +297,27 @@ void patient_print_name(const struct patient *p, struct buffer *out)
     }
 }
 
+static const char *describe_origin(const struct patient *p)
+{
+    if (p->is_living)
+        return "of a running room";
+    return p->scan.is_of_other_boot ? "from before the machine started" : "of no running room";
+}
+
+static const char *describe_end(const struct scan *s)
+{
+    if (s->is_cut)
+        return ", what followed was lost with the machine";
+    return s->is_torn ? ", a torn end" : "";
+}
+
+static const char *describe_no_segment(const struct scan *s)
+{
+    if (s->is_empty && s->is_of_other_boot)
+        return "from before the machine started, not whole: it holds nothing";
+    return s->is_empty ? "unfinished: it holds nothing" : "cannot be read";
+}
+
 static void print_segment(const struct patient *p, struct buffer *out)
 {
     size_t records = 0, unpublished = 0;
@@ -306,20 +327,19 @@ static void print_segment(const struct patient *p, struct buffer *out)
         return;
     }
     if (!p->scan.is_segment) {
-        buffer_printf(out, "segment   %s\n",
-                      p->scan.is_empty ? "unfinished: it holds nothing" : "cannot be read");
+        buffer_printf(out, "segment   %s\n", describe_no_segment(&p->scan));
         return;
     }
     for (size_t i = 0; i < p->scan.count; i++) {
         records += p->scan.pieces[i].kind == SCAN_RECORD;
         unpublished += p->scan.pieces[i].kind == SCAN_UNPUBLISHED;
     }
-    buffer_printf(
-        out,
-        "segment   %s: a checkpoint up to number %" PRIu64 ", %zu whole records up to %" PRIu64
-        ", %zu not published, %zu damaged places%s\n",
-        p->is_living ? "of a running room" : "of no running room", p->scan.header.base_seq, records,
-        p->scan.last_seq, unpublished, p->scan.damaged, p->scan.is_torn ? ", a torn end" : "");
+    buffer_printf(out,
+                  "segment   %s: a checkpoint up to number %" PRIu64
+                  ", %zu whole records up to %" PRIu64
+                  ", %zu not published, %zu damaged places%s\n",
+                  describe_origin(p), p->scan.header.base_seq, records, p->scan.last_seq,
+                  unpublished, p->scan.damaged, describe_end(&p->scan));
 }
 
 static void print_store(const struct patient *p, struct buffer *out)

@@ -250,24 +250,63 @@ static void examine(struct scan *s, bool is_living)
         read_unpublished(s, &c);
 }
 
+static bool is_checkpoint_whole(struct scan *s)
+{
+    add_checkpoint(s);
+    return !s->pieces[0].is_damaged;
+}
+
+/* After a power loss, as a room takes it (proto/segment.md): what is whole at its beginning. What
+ * follows is no damage, and nobody will see it. */
+static void examine_remains(struct scan *s)
+{
+    const struct segment_header *h = &s->header;
+    struct scan_piece piece;
+
+    s->is_of_other_boot = true;
+    if (!is_sound(h) || atomic_load(&h->committed) < segment_log_start(h) ||
+        !is_checkpoint_whole(s)) {
+        s->count = 0;
+        s->damaged = 0;
+        s->is_empty = true;
+        return;
+    }
+    s->is_segment = true;
+    s->is_header_sound = true;
+    uint64_t committed = atomic_load(&h->committed);
+    uint64_t end = committed < s->bytes.len ? committed : s->bytes.len;
+    struct cursor c = {.at = segment_log_start(h), .last_seq = h->base_seq, .index = 1};
+    while (read_record(s, &c, end, &piece)) {
+        add(s, &piece);
+        advance(&c, &piece);
+    }
+    s->last_seq = c.last_seq;
+    s->is_cut = c.at < committed;
+}
+
 int scan_read(int fd, bool is_living, struct scan *ret_scan)
 {
     struct scan *s = ret_scan;
+    bool is_of_other_boot = false;
 
     *s = (struct scan){0};
     int r = read_file(fd, is_living, &s->bytes);
+    if (r == 0 && s->bytes.len >= SEGMENT_HEADER_BYTES) {
+        memcpy(&s->header, s->bytes.data, sizeof(s->header));
+        r = segment_is_of_other_boot(&s->header, &is_of_other_boot);
+    }
     if (r < 0) {
         scan_done(s);
         return r;
     }
-    if (s->bytes.len >= SEGMENT_HEADER_BYTES)
-        memcpy(&s->header, s->bytes.data, sizeof(s->header));
     if (s->header.magic == 0)
         s->is_empty = true;
     else if (s->header.magic != SEGMENT_MAGIC)
         s->problem = "the file is no segment";
     else if (s->header.version != SEGMENT_VERSION)
         s->problem = "the segment is of another release";
+    else if (is_of_other_boot && !is_living)
+        examine_remains(s);
     else
         examine(s, is_living);
     return 0;

@@ -1,5 +1,7 @@
 #include "ctl/doctor_segment.h"
 
+#include "boot.h"
+
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -223,6 +225,60 @@ Test(doctor_segment, a_file_that_was_cut)
         (void)close(part);
     }
     scan_done(&whole);
+}
+
+/* What a room makes of it, in a copy; -ENODATA: nothing. */
+static int recover_copy(const struct buffer *bytes, struct segment_contents *ret)
+{
+    struct segment *s;
+    int copy = memfd_create("copy", MFD_CLOEXEC);
+
+    cr_assert_eq(write(copy, bytes->data, bytes->len), (ssize_t)bytes->len);
+    int r = segment_recover(copy, NULL, NULL, &s, ret);
+    if (r == 0)
+        segment_free(s);
+    else
+        (void)close(copy);
+    return r;
+}
+
+static void assert_told_as_recovered(uint64_t at)
+{
+    struct segment_contents contents;
+    struct scan scan = scan_file();
+    int r = recover_copy(&scan.bytes, &contents);
+
+    cr_assert(r == 0 || r == -ENODATA, "byte %zu: %d", (size_t)at, r);
+    cr_assert(scan.is_of_other_boot && !scan.problem && scan.damaged == 0, "byte %zu", (size_t)at);
+    cr_assert_eq(scan.is_empty, r == -ENODATA, "byte %zu", (size_t)at);
+    cr_assert_eq(scan.is_segment, r == 0, "byte %zu", (size_t)at);
+    if (r == 0) {
+        cr_assert_eq(scan.count, contents.records + 1, "byte %zu", (size_t)at);
+        cr_assert_eq(scan.last_seq, contents.last_seq);
+        cr_assert_eq(scan.is_cut, contents.is_cut);
+    }
+    scan_done(&scan);
+}
+
+/* Whichever byte a power loss took: what is said is what a room makes of it. */
+Test(doctor_segment, one_of_another_boot_is_told_as_a_room_takes_it)
+{
+    static const struct boot_id later = {{1, 2, 3}};
+    struct scan scan;
+
+    boot_pretend(&later);
+    assert_told_as_recovered(0);
+    for (uint64_t at = offsetof(struct segment_header, header_bytes); at < committed(); at++) {
+        if (at == offsetof(struct segment_header, committed))
+            at = SEGMENT_HEADER_BYTES; /* where it ends is not checked by anything */
+        flip(at);
+        assert_told_as_recovered(at);
+        flip(at);
+    }
+    /* A room that lives has made it one of this boot, or is about to. */
+    cr_assert_eq(scan_read(fd, true, &scan), 0);
+    cr_assert(!scan.is_of_other_boot);
+    scan_done(&scan);
 }
 
 static uint32_t seed = 12345;

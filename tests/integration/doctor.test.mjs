@@ -12,6 +12,7 @@ import {
   readSync,
   readdirSync,
   rmSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -112,6 +113,23 @@ const damageBehind = (path, text) => {
   closeSync(fd);
 };
 
+const crc32c = (bytes) => {
+  let crc = ~0;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = crc & 1 ? (crc >>> 1) ^ 0x82f63b78 : crc >>> 1;
+  }
+  return ~crc >>> 0;
+};
+
+/* As if the machine had lost its power: another boot id, under the same checksum. */
+const makeOfOtherBoot = (path) => {
+  const segment = readFileSync(path);
+  segment[16] ^= 1;
+  segment.writeUInt32LE(crc32c(segment.subarray(8, 588)), 588);
+  writeFileSync(path, segment);
+};
+
 const KEYS = ['first', 'second', 'third', 'fourth', 'fifth'];
 const keysOf = (doc) => Object.keys(doc.getMap('m').toJSON()).sort();
 const without = (key) => KEYS.filter((k) => k !== key).sort();
@@ -142,6 +160,22 @@ describe('a server without faults', () => {
     await server.stop();
     assert.match(assertHealthy(server), /0 open rooms, 2 stored rooms; 0 with findings/);
     assert.match(assertHealthy(server, 'two'), /none: the room is not open/);
+  });
+
+  test('is healthy after a power loss, whatever became of its segments', async (t) => {
+    const server = await startServer(t, { options: NO_FOLDS });
+    await setKeys(t, server, 'old', KEYS);
+    await server.killAll();
+    makeOfOtherBoot(segmentOf(server));
+    assert.match(assertHealthy(server, 'old'), /before the machine started: .* 5 whole records/);
+    damageBehind(segmentOf(server), 'third');
+    assert.match(assertHealthy(server, 'old'), /2 whole records up to 2, .* lost with the machine/);
+    damageBehind(segmentOf(server), 'old');
+    assert.match(assertHealthy(server, 'old'), /not whole: it holds nothing/);
+    assert.match(assertHealthy(server), /1 open rooms, 1 stored rooms; 0 with findings/);
+    await server.start();
+    const reader = await joinYjs(t, server, 'old');
+    assert.deepEqual(keysOf(reader.doc), [...KEYS].sort());
   });
 
   test('a store that lost what was stored is found', async (t) => {
