@@ -30,6 +30,10 @@
       "Rooms taken over from an earlier supervisor.")                                              \
     M(ROOMS_QUARANTINED, roomd, gauge, "concord_rooms_quarantined",                                \
       "Rooms that are not started because they crashed again and again or are damaged.")           \
+    M(SEGMENT_REPLACEMENTS, roomd, counter, "concord_segment_replacements_total",                  \
+      "Segments that grew and were replaced by a new one.")                                        \
+    M(SEGMENT_REPLACEMENT_FAILURES, roomd, counter, "concord_segment_replacement_failures_total",  \
+      "Times that a segment could not be replaced, and went on.")                                  \
     M(STORE_UP, snapshotd, gauge, "concord_store_up", "1 while the store answers.")                \
     M(STORE_UNSTORED_SINCE, snapshotd, age, "concord_store_lag_seconds",                           \
       "Age of the oldest edit that waits to be stored.")                                           \

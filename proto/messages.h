@@ -46,6 +46,8 @@
       "answers room_rename: `is_done`, or the old segment still has the name")                     \
     M(23, room_adopt, ROOM_ADOPT, "room to roomd",                                                 \
       "first message on adopt.sock, of a room that lost its supervisor; its segment is attached")  \
+    M(24, room_replace_failed, ROOM_REPLACE_FAILED, "room to roomd",                               \
+      "the next segment could not be written: the old one goes on, for now")                       \
     M(20, store_room, STORE_ROOM, "roomd to snapshotd",                                            \
       "follow this room; a connection to it is attached")                                          \
     M(30, store_open, STORE_OPEN, "room to snapshotd",                                             \
@@ -111,6 +113,7 @@
 #define PROTO_ROOM_DETACHED_FIELDS(F)
 #define PROTO_ROOM_REPLACE_FIELDS(F)
 #define PROTO_ROOM_NEXT_FIELDS(F) F(flag, has_file, 0)
+#define PROTO_ROOM_REPLACE_FAILED_FIELDS(F)
 #define PROTO_ROOM_RENAME_FIELDS(F)
 #define PROTO_ROOM_RENAMED_FIELDS(F) F(flag, is_done, 0)
 /* `links` as in room_idle; `is_ready`: as after room_ready; `has_store`: its connection stands. */

@@ -5,6 +5,7 @@
  */
 #include "roomd/supervisor_internal.h"
 
+#include "common/metrics.h"
 #include "common/segment.h"
 
 #include <errno.h>
@@ -87,6 +88,7 @@ int next_file_handle_replace(struct slot *slot, const struct msg_room_replace *m
     if (queued <= QUEUE_FULL)
         fd = make_file(slot);
     if (fd < 0) {
+        metric_add(METRIC_SEGMENT_REPLACEMENT_FAILURES, 1);
         log_warn("room '%.*s' gets no file for its next segment: %s", (int)slot->room->len,
                  (const char *)slot->room->data, strerror(-fd));
         ipc_send_new(slot->control, proto_encode_room_next(&answer));
@@ -103,9 +105,18 @@ int next_file_handle_rename(struct slot *slot, const struct msg_room_rename *m)
     if (ipc_queued_bytes(slot->control) > QUEUE_BROKEN)
         return -EBADMSG;
     int r = give_name(slot);
+    metric_add(r < 0 ? METRIC_SEGMENT_REPLACEMENT_FAILURES : METRIC_SEGMENT_REPLACEMENTS, 1);
     if (r < 0)
         log_warn("the next segment of room '%.*s' does not get its name: %s", (int)slot->room->len,
                  (const char *)slot->room->data, strerror(-r));
     ipc_send_new(slot->control, proto_encode_room_renamed(&(struct msg_room_renamed){r == 0}));
+    return 0;
+}
+
+int next_file_handle_failed(struct slot *slot, const struct msg_room_replace_failed *m)
+{
+    (void)slot;
+    (void)m;
+    metric_add(METRIC_SEGMENT_REPLACEMENT_FAILURES, 1); /* the room has logged it */
     return 0;
 }

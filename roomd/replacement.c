@@ -72,6 +72,7 @@ int replacement_handle_next(struct room *room, const struct msg_room_next *m)
     int r = document_begin_next(room->document, fd);
     if (r < 0) {
         fail(room, "the next one cannot be written", r);
+        room_tell(room, proto_encode_room_replace_failed(&(struct msg_room_replace_failed){}));
         return 0;
     }
     (void)TAKE_FD(fd);

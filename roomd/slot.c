@@ -338,11 +338,16 @@ PROTO_ROUTE_FN(room_idle, struct slot, handle_room_idle)
 PROTO_ROUTE_FN(room_detached, struct slot, handle_room_detached)
 PROTO_ROUTE_FN(room_replace, struct slot, next_file_handle_replace)
 PROTO_ROUTE_FN(room_rename, struct slot, next_file_handle_rename)
+PROTO_ROUTE_FN(room_replace_failed, struct slot, next_file_handle_failed)
 
 static const struct proto_route routes[] = {
-    PROTO_ROUTE(room_ready, ROOM_READY),     PROTO_ROUTE(room_failed, ROOM_FAILED),
-    PROTO_ROUTE(room_idle, ROOM_IDLE),       PROTO_ROUTE(room_detached, ROOM_DETACHED),
-    PROTO_ROUTE(room_replace, ROOM_REPLACE), PROTO_ROUTE(room_rename, ROOM_RENAME),
+    PROTO_ROUTE(room_ready, ROOM_READY),
+    PROTO_ROUTE(room_failed, ROOM_FAILED),
+    PROTO_ROUTE(room_idle, ROOM_IDLE),
+    PROTO_ROUTE(room_detached, ROOM_DETACHED),
+    PROTO_ROUTE(room_replace, ROOM_REPLACE),
+    PROTO_ROUTE(room_rename, ROOM_RENAME),
+    PROTO_ROUTE(room_replace_failed, ROOM_REPLACE_FAILED),
 };
 
 /* A room digests hostile documents: what it says is not believed, it is started anew instead. */

@@ -154,6 +154,7 @@ void adopt_stop(struct supervisor *s);
 /* -EBADMSG: the room must be killed. */
 WARN_UNUSED int next_file_handle_replace(struct slot *slot, const struct msg_room_replace *m);
 WARN_UNUSED int next_file_handle_rename(struct slot *slot, const struct msg_room_rename *m);
+WARN_UNUSED int next_file_handle_failed(struct slot *slot, const struct msg_room_replace_failed *m);
 /* What a room that has ended began and did not finish. */
 void next_file_remove(const struct slot *slot);
 

@@ -1,6 +1,7 @@
 /* /metrics: the figures of all processes, as Prometheus reads them. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { canPreload, faulty } from '../lib/fault.mjs';
 import { JsonClient, joinJson } from '../lib/json-client.mjs';
 import { scrape } from '../lib/metrics.mjs';
 import { kill } from '../lib/processes.mjs';
@@ -30,8 +31,11 @@ describe('/metrics', () => {
       samples.get(roomd('rooms')) === 2 &&
       samples.get(roomd('room_starts_total')) === 2 &&
       samples.get(roomd('room_restarts_total')) === 0 &&
+      samples.get(roomd('segment_replacements_total')) === 0 &&
+      samples.get(roomd('segment_replacement_failures_total')) === 0 &&
       samples.get(snapshotd('up')) === 1 &&
       samples.get(snapshotd('updates_total')) === 10 &&
+      samples.get(snapshotd('fold_failures_total')) === 0 &&
       samples.get(snapshotd('commit_seconds_count')) >= 1 &&
       samples.get(snapshotd('lag_seconds')) === 0 &&
       samples.get(snapshotd('queue_rooms')) === 0;
@@ -44,6 +48,21 @@ describe('/metrics', () => {
     kill((await server.room('two')).pid);
     const restarts = async () => (await scrape(server)).get(roomd('room_restarts_total')) === 1;
     await poll(restarts, 'a room was started again');
+  });
+
+  test('segments that are replaced, or cannot be', { skip: !canPreload() }, async (t) => {
+    const server = await startServer(t, { prepare: faulty });
+    const client = await joinJson(t, server, 'long');
+    const map = client.bind(Y, new Y.Doc()).getMap('map');
+    const writeUntil = (name) =>
+      poll(async () => {
+        map.set('entry', 'x'.repeat(16384));
+        await client.ackOf(client.seq);
+        return (await scrape(server)).get(roomd(`segment_${name}_total`)) === 1;
+      }, name);
+    server.fault.set('fallocate:.next:1:ENOSPC:once');
+    await writeUntil('replacement_failures');
+    await writeUntil('replacements');
   });
 
   test('every process is up, each with its own figures', async (t) => {

@@ -1,4 +1,5 @@
 /* The supervisor's part in replacing a segment; the test plays a room that may be anybody. */
+#include "common/metrics.h"
 #include "common/segment.h"
 #include "peer.h"
 #include "roomd/supervisor_internal.h"
@@ -161,6 +162,39 @@ Test(next_file, no_file_is_said)
 {
     supervisor.rooms_dir = (char[]){"/nowhere"};
     cr_expect_eq(replace(), -1);
+}
+
+static void assert_counted(const char *metrics_dir, const char *name, unsigned count)
+{
+    struct buffer out = {0};
+    char *line CLEANUP_FREE =
+        xasprintf("concord_segment_%s_total{process=\"roomd-0\"} %u\n", name, count);
+
+    metrics_print(metrics_dir, 0, &out);
+    buffer_append(&out, "", 1);
+    cr_assert(strstr((const char *)out.data, line), "%s", line);
+    buffer_done(&out);
+}
+
+Test(next_file, every_end_is_counted)
+{
+    char *metrics_dir CLEANUP_FREE = path_of(".metrics");
+
+    cr_assert_eq(metrics_open(metrics_dir, "roomd"), 0);
+    (void)close(replace());
+    assert_counted(metrics_dir, "replacement_failures", 0);
+    cr_expect(!rename_is_done(), "it is empty");
+    assert_counted(metrics_dir, "replacement_failures", 1);
+    cr_assert_eq(next_file_handle_failed(&slot, &(struct msg_room_replace_failed){}), 0);
+    assert_counted(metrics_dir, "replacement_failures", 2);
+    (void)make_segment(NEXT_FILE_SUFFIX, "demo");
+    assert_counted(metrics_dir, "replacements", 0);
+    cr_expect(rename_is_done());
+    assert_counted(metrics_dir, "replacements", 1);
+    supervisor.rooms_dir = (char[]){"/nowhere"};
+    cr_expect_eq(replace(), -1);
+    assert_counted(metrics_dir, "replacement_failures", 3);
+    metrics_leave();
 }
 
 /* It asks on and on and reads nothing: it gets no more descriptors, and then it is killed. */

@@ -138,6 +138,7 @@ Test(replacement, a_replacement_that_fails_is_tried_again)
     (void)EXPECT(&f.control, room_replace, ROOM_REPLACE);
     fault_set("fallocate:next:1:ENOSPC:once");
     (void)close(give_next(&f));
+    (void)EXPECT(&f.control, room_replace_failed, ROOM_REPLACE_FAILED);
     (void)edit_one(&link, 21);
     (void)EXPECT(&f.control, room_replace, ROOM_REPLACE);
     cr_assert_eq(fault_hits(), 1);
