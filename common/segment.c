@@ -198,12 +198,15 @@ static int look_behind(int fd, uint64_t end, bool *ret_has_bytes)
 
 /* What a power loss left: the records before the first that is not sound; nothing if even the
  * checkpoint is not. */
-static int forgive(int error, const struct segment_header *h, struct segment_contents *contents)
+static int forgive(int error, struct segment_view *v, struct segment_contents *contents)
 {
+    struct slice checkpoint;
+
     if (error != -EBADMSG || contents->is_visit_refused)
         return error;
-    if (contents->end < segment_log_start(h))
-        return -ENODATA;
+    int r = segment_view_checkpoint(v, &checkpoint);
+    if (r < 0)
+        return r == -EBADMSG ? -ENODATA : r;
     contents->is_cut = true;
     return 0;
 }
@@ -227,7 +230,7 @@ static int examine(int fd, segment_visit_fn visit, void *ctx, struct segment_con
         r = segment_view_read_all(v, visit, ctx, contents);
     contents->is_of_other_boot = is_of_other_boot;
     if (is_of_other_boot)
-        r = forgive(r, ret_header, contents);
+        r = forgive(r, v, contents);
     else if (r == 0)
         r = look_behind(fd, contents->end, &contents->has_torn_tail);
     segment_view_free(v);

@@ -4,7 +4,7 @@
  *
  *     node tests/fuzz/make_corpus.mjs
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as encoding from 'lib0/encoding';
@@ -499,4 +499,99 @@ write('http', {
   'too-long': request(['GET / HTTP/1.1', 'Host: a', `X: ${'y'.repeat(8192)}`]),
   tls: hex('ff 16 03 01 02 00 01 00 01 fc 03 03'),
   nothing: hex('00'),
+});
+
+/* A segment: what is to be mended of it (enum mend in fuzz_segment.c), the beginning of its header
+ * page, and what follows that page. */
+const MEND = { page: 1, header: 2, boot: 4, checkpoint: 8, records: 16, end: 32 };
+const ALL = Object.values(MEND).reduce((all, bit) => all | bit);
+const PAGE = 4096;
+const HEADER = 768;
+const segmentOf = (file, mend) => {
+  let end = file.length;
+  while (end > PAGE && file[end - 1] === 0) end -= 1;
+  const body = file.subarray(PAGE, end + ((PAGE - end) & 7));
+  return Buffer.concat([Buffer.from([mend]), part(file.subarray(0, HEADER)), body]);
+};
+const golden = (name) =>
+  readFileSync(new URL(`../common/golden/${name}.segment`, import.meta.url));
+const change = (file, edit) => {
+  const copy = Buffer.from(file);
+  edit(copy);
+  return copy;
+};
+const CHECKPOINT_LEN = 56;
+const COMMITTED = 640;
+const FIRST = PAGE + 8; /* the first record of the golden ones */
+const SECOND = FIRST + 32 + 8;
+const SEQ = 8; /* in a record */
+const open = golden('open');
+const inThisBoot = MEND.page | MEND.header | MEND.boot;
+const inAnotherBoot = MEND.page | MEND.header;
+const goldenOnes = ['open', 'closed', 'superseded', 'torn-tail', 'unpublished', 'damaged', 'damaged-checkpoint'];
+const changed = (edit, mend = ALL & ~MEND.end) => segmentOf(change(open, edit), mend);
+write('segment', {
+  ...Object.fromEntries(goldenOnes.map((name) => [name, segmentOf(golden(name), inThisBoot)])),
+  ...Object.fromEntries(goldenOnes.map((name) => [`${name}-other-boot`, segmentOf(golden(name), inAnotherBoot)])),
+  'damaged-header': segmentOf(golden('damaged-header'), MEND.page),
+  'to-the-end': segmentOf(golden('unpublished'), ALL),
+  'no-checkpoint': changed((s) => s.writeBigUInt64LE(0n, CHECKPOINT_LEN)),
+  'no-checkpoint-other-boot': changed((s) => s.writeBigUInt64LE(0n, CHECKPOINT_LEN), inAnotherBoot),
+  'checkpoint-beyond-end': changed((s) => s.writeBigUInt64LE(2n ** 29n, CHECKPOINT_LEN)),
+  'checkpoint-too-long': changed((s) => s.writeBigUInt64LE(2n ** 64n - 1n, CHECKPOINT_LEN)),
+  'published-nothing': changed((s) => s.writeBigUInt64LE(0n, COMMITTED)),
+  'published-too-much': changed((s) => s.writeBigUInt64LE(2n ** 64n - 8n, COMMITTED)),
+  'published-part': changed((s) => s.writeBigUInt64LE(BigInt(SECOND + 7), COMMITTED)),
+  'record-empty': changed((s) => s.writeUInt32LE(0, FIRST)),
+  'record-too-long': changed((s) => s.writeUInt32LE(0xffffffff, SECOND)),
+  'record-not-above': changed((s) => s.writeBigUInt64LE(42n, SECOND + SEQ)),
+  'record-last-number': changed((s) => s.writeBigUInt64LE(2n ** 64n - 1n, SECOND + SEQ)),
+  'record-other-kind': changed((s) => s.writeUInt32LE(9, SECOND + 24)),
+  'other-version': changed((s) => s.writeUInt32LE(9, 8), MEND.page),
+  'no-magic': changed((s) => s.writeBigUInt64LE(0n, 0), MEND.page),
+  'wrong-magic': changed((s) => s.writeUInt8(0, 0), MEND.page),
+  'long-names': changed((s) => s.writeUInt32LE(0xffffffff, 68)),
+  short: segmentOf(open, 0),
+  nothing: hex('00'),
+});
+
+/* A message: a msgpack array of its code and its fields (proto/messages.h). */
+const bin = (bytes) => Buffer.concat([Buffer.from([0xc4, bytes.length]), bytes]);
+const message = (...fields) =>
+  Buffer.concat([
+    Buffer.from([0x90 | fields.length]),
+    ...fields.map((field) => (typeof field === 'number' ? Buffer.from([field]) : field)),
+  ]);
+const YES = 0xc3;
+const NO = 0xc2;
+const U32 = hex('ce 00 01 11 70');
+const U64 = hex('cf 00 00 01 00 00 00 00 00');
+const NAMES = [bin(utf8('default')), bin(utf8('room'))];
+write('message', {
+  'room-open': message(1, 7, ...NAMES),
+  'room-refused': message(3, U32, 2),
+  'room-ready': message(12),
+  'room-failed': message(13, 4, bin(utf8('why'))),
+  'room-next': message(19, NO),
+  'room-adopt': message(23, ...NAMES, 3, YES, NO),
+  'store-open': message(30, YES, U64, U64, 0),
+  'store-update': message(31, bin(Buffer.from(Y.encodeStateAsUpdate(text())))),
+  'store-loaded': message(32, U64),
+  'session-update': message(44, U64, 9, 1, bin(Buffer.from(Y.encodeStateAsUpdate(text())))),
+  'room-update': message(61, 5, U64, bin(Buffer.from(Y.encodeStateAsUpdate(text()))), bin(Buffer.alloc(0))),
+  'bin-16': message(31, hex('c5 00 03 61 62 63')),
+  'bin-32': message(31, hex('c6 00 00 00 03 61 62 63')),
+  'bin-beyond-end': message(31, hex('c6 ff ff ff ff 61')),
+  'array-16': hex('dc 00 02 20 05'),
+  'array-32': hex('dd 00 00 00 02 20 05'),
+  'array-too-long': hex('dd ff ff ff ff 20 05'),
+  'more-fields': message(32, 5, hex('92 c0 a1 61'), hex('81 01 02')),
+  'more-fields-deep': Buffer.concat([message(32, 5, 0).fill(0x93, 0, 1).subarray(0, 3), Buffer.alloc(64, 0x91)]),
+  'too-few-fields': message(1, 7),
+  'wrong-type': message(32, bin(utf8('5'))),
+  negative: message(32, hex('d0 ff')),
+  'above-32-bits': message(3, U64, 2),
+  'unknown-code': message(99, 1),
+  trailing: Buffer.concat([message(12), hex('00')]),
+  nothing: Buffer.alloc(0),
 });
