@@ -54,7 +54,9 @@ enum crdt_format {
  * A step of integration is an item that an insertion is compared with, because both were made at
  * the same place by replicas that did not know of each other's. Documents that people wrote take
  * less than one a struct, whole; made up ones take their number of structs, each. The default is
- * reached in about a tenth of a second. */
+ * reached in about a tenth of a second. Structs that waited count with the update that sets them
+ * free, whoever sent them: nobody can tell before what they will take, and an update that was taken
+ * must not take longer when it is read again. */
 struct crdt_limits {
     uint32_t structs;     /* per update, and of those that wait in a document; default
                              CRDT_DEFAULT_STRUCTS */

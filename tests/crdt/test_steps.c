@@ -184,6 +184,41 @@ Test(steps, loading_is_limited)
     crdt_doc_free(copy);
 }
 
+/* What waited counts with the update that sets it free: so no record of a log costs more than the
+ * limit when it is read again. */
+Test(steps, what_is_set_free_is_counted)
+{
+    const uint64_t count = 500;
+    struct crdt_limits limits = {.steps = 1000};
+    struct crdt_doc *doc = text_of(1, NULL), *writer = text_of(1, NULL);
+    struct crdt_buf waiting = {0}, typed = {0}, before = {0}, after = {0};
+    uint64_t steps;
+    char text[500];
+
+    memset(text, 'b', sizeof(text));
+    cr_assert_eq(crdt_text_insert(writer, WRITER, crdt_root("t", 1), 1, text, count, NULL, &typed),
+                 0);
+    insert_across(count, &waiting);
+    crdt_doc_set_limits(doc, &limits);
+    cr_assert_eq(apply_buf(doc, &waiting, &steps), 0);
+    cr_assert_eq(steps, 0, "it waits");
+    encode(doc, CRDT_V1, &before);
+    cr_assert_eq(apply_buf(doc, &typed, &steps), -E2BIG);
+    encode(doc, CRDT_V1, &after);
+    cr_assert(is_equal(&before, &after));
+    cr_assert(crdt_doc_has_pending(doc));
+    crdt_doc_set_limits(doc, NULL);
+    cr_assert_eq(apply_buf(doc, &typed, &steps), 0);
+    cr_assert_geq(steps, count * count / 2);
+    cr_assert(!crdt_doc_has_pending(doc));
+    crdt_buf_done(&waiting);
+    crdt_buf_done(&typed);
+    crdt_buf_done(&before);
+    crdt_buf_done(&after);
+    crdt_doc_free(writer);
+    crdt_doc_free(doc);
+}
+
 /* ---- what is refused leaves nothing ---- */
 
 /* One struct that is joined to what its client typed before, and two that meet at one place. */
