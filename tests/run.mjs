@@ -20,8 +20,12 @@ const ASAN = {
   ASAN_OPTIONS: 'abort_on_error=1:detect_leaks=1',
   UBSAN_OPTIONS: 'print_stacktrace=1:halt_on_error=1',
 };
-/* What the sanitizers see in a short time; killing processes shows them nothing. */
-const ASAN_FILES = ['acks', 'doc', 'joins', 'json', 'lifecycle', 'metrics', 'refusals', 'yjs'];
+/* What the sanitizers see in a short time. A process that is killed leaves no report; those that go
+ * on without it may. */
+const ASAN_FILES = [
+  'acks', 'doc', 'doctor', 'joins', 'json', 'lifecycle', 'metrics', 'poison', 'refusals',
+  'supervision', 'yjs',
+];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
 const execute = (name, command, { env = {}, cwd = root } = {}) => {

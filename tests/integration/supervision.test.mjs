@@ -9,7 +9,7 @@ import { joinJson } from '../lib/json-client.mjs';
 import { scrape } from '../lib/metrics.mjs';
 import { gone, isAlive, kill } from '../lib/processes.mjs';
 import { assertRefused, quarantined, release } from '../lib/quarantine.mjs';
-import { startServer } from '../lib/server.mjs';
+import { isSanitized, startServer } from '../lib/server.mjs';
 import {
   ROOT, acksReach, assertHolds, jsonTypist, textOf, typeUntil, yjsTypist,
 } from '../lib/typists.mjs';
@@ -200,7 +200,8 @@ describe('a room that crashes again and again', () => {
 
 describe('roomd that hangs', () => {
   /* Nobody can start the room that dies now. Its clients are told to come again, and they do. */
-  test('costs nobody an edit', async (t) => {
+  /* Most of its time is waiting for the watchdog. */
+  test('costs nobody an edit', { skip: isSanitized() }, async (t) => {
     const typing = await startTyping(t);
     const { server, json, yjs, bystander, typists } = typing;
     const pid = await pidOf(server);
@@ -222,7 +223,7 @@ describe('roomd that hangs', () => {
 
 describe('limits', () => {
   /* The room dies of it, or refuses what is too much: either way alone. */
-  test('a room that wants too much memory harms nobody', async (t) => {
+  test('a room that wants too much memory harms nobody', { skip: isSanitized() }, async (t) => {
     const server = await startServer(t, { options: ['--room-memory-mib', '48'] });
     const bystander = await jsonTypist(t, server, 'modest');
     await bystander.client.ackOf(bystander.type());

@@ -1,7 +1,7 @@
 /* Makes calls of the file system fail in the processes of a server: see tests/fault/fault.h. */
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { program } from './server.mjs';
+import { isSanitized, program } from './server.mjs';
 
 /* For `prepare` of startServer(): the server's processes take rules from then on. */
 export const faulty = (server) => {
@@ -26,5 +26,4 @@ export const faulty = (server) => {
   };
 };
 
-/* Preloading works in programs without a sanitizer only. */
-export const canPreload = () => !(process.env.ASAN_OPTIONS ?? '').includes('detect_leaks');
+export const canPreload = () => !isSanitized();

@@ -19,6 +19,9 @@ const run = promisify(execFile);
 /* The path of a built program: `ctl/concordctl`. */
 export const program = (name) => join(build, name);
 
+/* Are the programs built with sanitizers? Then memory is not bounded and nothing can be preloaded. */
+export const isSanitized = () => (process.env.ASAN_OPTIONS ?? '').includes('detect_leaks');
+
 const SANITIZER = /ERROR: AddressSanitizer|ERROR: LeakSanitizer|runtime error:/;
 
 export const freePort = () =>
