@@ -199,8 +199,8 @@ describe('a room that crashes again and again', () => {
 });
 
 describe('roomd that hangs', () => {
-  /* Nobody can start the room that dies now. Its clients are told to come again, and they do. */
-  /* Most of its time is waiting for the watchdog. */
+  /* Nobody can start the room that dies now. Its clients are told to come again, and they do. That
+   * takes its time, which is not spent twice. */
   test('costs nobody an edit', { skip: isSanitized() }, async (t) => {
     const typing = await startTyping(t);
     const { server, json, yjs, bystander, typists } = typing;

@@ -165,6 +165,18 @@ void daemon_start(struct daemon *d, enum fault fault, uint32_t snapshot_updates)
     free(config.run);
 }
 
+pid_t daemon_fold_server(const struct daemon *d)
+{
+    char *path CLEANUP_FREE = xasprintf("/proc/%d/task/%d/children", d->pid, d->pid);
+    FILE *f = fopen(path, "re");
+    int pid;
+
+    cr_assert_not_null(f);
+    cr_assert_eq(fscanf(f, "%d", &pid), 1);
+    (void)fclose(f);
+    return pid;
+}
+
 int daemon_stop(struct daemon *d, int sig)
 {
     int status;

@@ -27,6 +27,8 @@ struct daemon {
 
 /* Starts one on `dir`, made before by make_test_dir(). */
 void daemon_start(struct daemon *d, enum fault fault, uint32_t snapshot_updates);
+/* The process that forks its folds. */
+pid_t daemon_fold_server(const struct daemon *d);
 /* Sends `sig` and returns the wait status. */
 int daemon_stop(struct daemon *d, int sig);
 void daemon_done(struct daemon *d);

@@ -430,6 +430,31 @@ Test(persist, an_update_that_does_not_end_harms_no_other_room)
     assert_harmless(PLANTED_LOOP);
 }
 
+/* The fold of "one" is under way when the second transaction, of "two", fails: what comes of that
+ * fold is for a store that is closed. */
+Test(persist, a_store_that_is_lost_during_a_fold_is_opened_again_and_folds)
+{
+    struct segment *one;
+    struct segment *two;
+
+    daemon_start(&d, FAULT_BEFORE, 2);
+    pid_t server = daemon_fold_server(&d);
+    cr_assert_eq(kill(server, SIGSTOP), 0);
+    int one_fd = typed_room("one", &one);
+    crdt_doc_free(doc);
+    doc = crdt_doc_new(NULL);
+    int two_fd = typed_room("two", &two);
+    cr_assert_eq(kill(server, SIGCONT), 0);
+    (void)type_until_folded("two", two_fd, two, 2);
+    (void)close(one_fd);
+    (void)close(two_fd);
+    segment_free(one);
+    segment_free(two);
+    stop_in_order();
+    cr_assert_eq(stored("one").updates, 0);
+    cr_assert_eq(stored("two").updates, 0);
+}
+
 Test(persist, a_fold_that_could_not_read_is_made_later)
 {
     struct segment *s;
