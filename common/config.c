@@ -17,6 +17,7 @@
 enum key_type {
     KEY_STRING,
     KEY_NUMBER,
+    KEY_SWITCH,
     KEY_LOG_LEVEL,
     KEY_ACK_LEVELS,
     KEY_STORE, /* may hold a password: never on a command line */
@@ -58,6 +59,8 @@ static const struct key keys[] = {
     KEY(message_bytes, KEY_NUMBER, 1024, 64 << 20, "16777216", "largest message of a client"),
     KEY(revocation_hours, KEY_NUMBER, 1, 8760, "168",
         "what was revoked is remembered this long; longer than any token lives"),
+    KEY(compression, KEY_SWITCH, 0, 0, "off",
+        "whether clients may have messages compressed: on or off"),
     KEY(ack, KEY_ACK_LEVELS, 1, 4096, "stored",
         "what an acknowledgement says: stored or room; 'drafts/*=room, stored' for some rooms"),
     KEY(log_level, KEY_LOG_LEVEL, 0, 0, "info", "error, warn, info or debug"),
@@ -97,6 +100,14 @@ static int set_number(const struct key *key, const char *value, uint32_t *ret)
     return 0;
 }
 
+static int set_switch(const char *value, bool *ret)
+{
+    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
+        return -EINVAL;
+    *ret = strcmp(value, "on") == 0;
+    return 0;
+}
+
 static bool is_text(const struct key *key)
 {
     return key->type == KEY_STRING || key->type == KEY_ACK_LEVELS || key->type == KEY_STORE;
@@ -121,6 +132,8 @@ static int set_value(struct config *config, const struct key *key, const char *v
         return set_string(config, key, value);
     case KEY_NUMBER:
         return set_number(key, value, field_of(config, key));
+    case KEY_SWITCH:
+        return set_switch(value, field_of(config, key));
     case KEY_LOG_LEVEL:
         return log_level_parse(value, field_of(config, key));
     case KEY_ACK_LEVELS: {
@@ -302,6 +315,8 @@ static char *value_text(const struct config *config, const struct key *key)
         return xstrdup(*(char **)field_of(config, key));
     case KEY_NUMBER:
         return xasprintf("%" PRIu32, *(uint32_t *)field_of(config, key));
+    case KEY_SWITCH:
+        return xstrdup(*(bool *)field_of(config, key) ? "on" : "off");
     case KEY_LOG_LEVEL:
         return xstrdup(levels[*(enum log_level *)field_of(config, key)]);
     }

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -31,6 +32,7 @@ struct config {
     uint32_t snapshot_ms;      /* or this long after the first of them */
     uint32_t message_bytes;    /* largest message of a client */
     uint32_t revocation_hours; /* a revocation is kept this long */
+    bool compression;          /* WebSockets may be compressed */
     enum log_level log_level;
 };
 

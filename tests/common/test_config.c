@@ -48,12 +48,13 @@ Test(config, command_line_wins_over_the_file)
 Test(config, refuses_what_it_does_not_know)
 {
     static const char *const bad[] = {
-        "--nonsense=1",  "--port=65536",
-        "--port=-1",     "--port=1x",
-        "--port=",       "--port=+1",
-        "--host=",       "--log-level=loud",
-        "--room_idle=1", "--config=/nonexistent",
-        "--ack=disk",    "--ack=",
+        "--nonsense=1",      "--port=65536",
+        "--port=-1",         "--port=1x",
+        "--port=",           "--port=+1",
+        "--host=",           "--log-level=loud",
+        "--room_idle=1",     "--config=/nonexistent",
+        "--ack=disk",        "--ack=",
+        "--compression=yes", "--compression=",
     };
     struct config c;
 
@@ -70,17 +71,20 @@ Test(config, argv_carries_it_over)
 {
     struct config a;
     struct config b;
-    char *argv[] = {"--data",      dir,     "--message-bytes", "2048",
-                    "--log-level", "debug", "--ack",           "drafts/*=room, stored"};
+    char *argv[] = {"--data",          dir,     "--message-bytes", "2048",
+                    "--log-level",     "debug", "--ack",           "drafts/*=room, stored",
+                    "--compression=on"};
     int count = 0;
 
-    cr_assert_eq(parse(&a, 8, argv), 8);
+    cr_assert_eq(parse(&a, 9, argv), 9);
+    cr_expect(a.compression);
     char **tail = config_to_argv(&a);
     while (tail[count])
         count++;
     cr_assert_eq(parse(&b, count, tail), count);
     cr_expect_eq(b.message_bytes, 2048);
     cr_expect_eq(b.log_level, LOG_LEVEL_DEBUG);
+    cr_expect(b.compression);
     cr_expect_str_eq(b.run, a.run);
     cr_expect_str_eq(b.ack, "drafts/*=room, stored");
     for (int i = 0; i < count; i++)
