@@ -48,5 +48,6 @@ void blob_unref(struct blob *b)
         return;
     if (b->counter)
         *b->counter -= b->len;
+    blob_unref(b->compressed);
     free(b);
 }

@@ -9,7 +9,8 @@
 struct blob {
     uint32_t refs;
     size_t len;
-    size_t *counter; /* of a sum that has `len` in it; NULL: none */
+    size_t *counter;         /* of a sum that has `len` in it; NULL: none */
+    struct blob *compressed; /* the same, made when a recipient first wants it so; NULL: not made */
     uint8_t data[];
 };
 

@@ -1,6 +1,7 @@
 #include "gateway/answer.h"
 
 #include "common/memory.h"
+#include "gateway/ws_compress.h"
 
 #include <assert.h>
 
@@ -24,6 +25,7 @@ void answer_unref(struct answer *a)
         return;
     for (uint32_t i = 0; i < a->count; i++)
         blob_unref(a->parts[i].bytes);
+    blob_unref(a->compressed);
     free(a);
 }
 
@@ -42,4 +44,15 @@ void answer_add_new(struct answer *a, struct blob *bytes)
 void answer_add_rest(struct answer *a, struct blob *bytes)
 {
     add(a, blob_ref(bytes), true);
+}
+
+struct blob *answer_compressed(struct answer *a, struct deflate *deflate)
+{
+    struct slice parts[ANSWER_PARTS_MAX];
+
+    for (uint32_t i = 0; i < a->count; i++)
+        parts[i] = blob_slice(a->parts[i].bytes);
+    if (!a->compressed)
+        a->compressed = ws_compress_frames(deflate, parts, a->count);
+    return a->compressed;
 }

@@ -10,6 +10,8 @@
 
 #define ANSWER_PARTS_MAX 6u
 
+struct deflate;
+
 struct answer_part {
     struct blob *bytes;
     bool is_rest; /* goes on with the frame of the part before */
@@ -19,6 +21,8 @@ struct answer {
     uint32_t refs;
     uint32_t count;
     size_t len; /* bytes of all parts */
+    struct blob
+        *compressed; /* all parts, made when a recipient first wants it so; NULL: not made */
     struct answer_part parts[ANSWER_PARTS_MAX];
 };
 
@@ -32,3 +36,7 @@ void answer_unref(struct answer *a);
 void answer_add_new(struct answer *a, struct blob *bytes);
 /* Appends what goes on with the frame of the part before; takes its own reference. */
 void answer_add_rest(struct answer *a, struct blob *bytes);
+
+/* The same frames compressed, which whoever wants it shares; NULL if they are not worth it.
+ * Borrowed from the answer. */
+struct blob *answer_compressed(struct answer *a, struct deflate *deflate);

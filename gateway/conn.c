@@ -4,7 +4,9 @@
 #include "common/log.h"
 #include "common/txq.h"
 #include "gateway/answer.h"
+#include "gateway/deflate.h"
 #include "gateway/ws.h"
+#include "gateway/ws_compress.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -57,6 +59,7 @@ struct conn {
     size_t in_need; /* bytes of the request in `in`, once its head is there and has a body */
     uint32_t pauses;
 
+    const char *extensions; /* that are agreed on if the request in hand is accepted; or NULL */
     struct ws_parser ws;
     size_t partial; /* of ws, or of a body, as counted in conns->partial_bytes */
     const struct conn_owner *owner;
@@ -74,6 +77,7 @@ STAILQ_HEAD(conn_queue, conn);
 struct conns {
     struct loop *loop;
     size_t message_max;
+    struct deflate *deflate; /* NULL: no compression */
     const struct conn_handler *handler;
     void *ctx;
     struct event *on_tick;
@@ -397,10 +401,23 @@ static void drop_shared(struct conn *c)
     c->owner->on_behind(c->owner_ctx);
 }
 
+/* The frames as this client gets them; compressed they are the same for all who want them so. */
+static struct blob *wire_form(struct conn *c, struct blob *frames)
+{
+    struct slice bytes = blob_slice(frames);
+
+    if (!c->ws.deflate)
+        return frames;
+    if (!frames->compressed)
+        frames->compressed = ws_compress_frames(c->ws.deflate, &bytes, 1);
+    return frames->compressed ? frames->compressed : frames;
+}
+
 void conn_send(struct conn *c, struct blob *frames)
 {
     if (c->state != CONN_OPEN)
         return;
+    frames = wire_form(c, frames);
     if (is_too_slow(c, frames->len))
         drop_shared(c);
     if (c->state == CONN_OPEN && is_too_slow(c, frames->len)) {
@@ -421,11 +438,10 @@ void conn_send_new(struct conn *c, struct blob *frames)
 
 void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames)
 {
-    size_t len = frames->len + (prefix ? prefix->len : 0);
-
     if (c->state != CONN_OPEN || c->is_behind)
         return;
-    if (is_too_slow(c, len)) {
+    frames = prefix ? frames : wire_form(c, frames);
+    if (is_too_slow(c, frames->len + (prefix ? prefix->len : 0))) {
         drop_shared(c);
         return;
     }
@@ -466,13 +482,18 @@ static void push_part(struct conn *c, struct blob *prefix, const struct answer *
         txq_push(&c->out, part->bytes);
 }
 
-void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *answer)
+void conn_send_large(struct conn *c, struct blob *prefix, struct answer *answer)
 {
     if (c->state != CONN_OPEN)
         return;
+    /* What one prefix is put before is not the same for others, and is sent as it is. */
+    struct blob *compressed =
+        c->ws.deflate && !prefix ? answer_compressed(answer, c->ws.deflate) : NULL;
     c->sent_ms = mono_now_ms();
-    c->large_bytes = answer->len;
-    for (uint32_t i = 0; i < answer->count; i++)
+    c->large_bytes = compressed ? compressed->len : answer->len;
+    if (compressed)
+        txq_push(&c->out, compressed);
+    for (uint32_t i = 0; !compressed && i < answer->count; i++)
         push_part(c, prefix, answer, i);
     note_queued(c);
 }
@@ -555,6 +576,12 @@ static bool is_websocket(const struct conn *c)
     return c->state == CONN_OPEN || c->state == CONN_CLOSING;
 }
 
+/* Compressed messages, with which one fills memory at little cost, leave half to the others. */
+static size_t partial_max(const struct conn *c)
+{
+    return c->ws.inflater ? CONN_PARTIAL_MAX / 2 : CONN_PARTIAL_MAX;
+}
+
 static void handle_frames(struct conn *c, uint8_t *data, size_t len)
 {
     enum ws_event_kind kind = WS_EVENT_MESSAGE;
@@ -567,8 +594,8 @@ static void handle_frames(struct conn *c, uint8_t *data, size_t len)
     }
     if (!is_websocket(c))
         return;
-    set_partial(c, c->ws.message_len);
-    if (c->conns->partial_bytes > CONN_PARTIAL_MAX)
+    set_partial(c, ws_parser_held_bytes(&c->ws));
+    if (c->conns->partial_bytes > partial_max(c))
         fail(c, WS_CLOSE_TRY_LATER, "the server is out of memory for incomplete messages");
     else if (!ws_parser_is_midway(&c->ws))
         c->message_ms = 0;
@@ -579,10 +606,12 @@ static void handle_frames(struct conn *c, uint8_t *data, size_t len)
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
                  const struct conn_owner *owner, void *ctx)
 {
-    ws_parser_init(&c->ws, c->conns->message_max);
+    struct ws_limits limits = {.message_bytes = c->conns->message_max, .fragments = CONN_FRAGMENTS};
+
+    ws_parser_init(&c->ws, &limits, c->extensions ? c->conns->deflate : NULL);
     c->owner = owner;
     c->owner_ctx = ctx;
-    push_new(c, http_switch_head(accept, subprotocol));
+    push_new(c, http_switch_head(accept, subprotocol, c->extensions));
     set_state(c, CONN_OPEN);
 }
 
@@ -675,6 +704,8 @@ static bool handle_head(struct conn *c, ssize_t len)
         return false;
     }
     set_partial(c, 0);
+    if (status == 0 && c->conns->deflate)
+        c->extensions = deflate_negotiate(&req);
     c->is_kept = req.is_keep_alive;
     c->is_head = req.verb == HTTP_VERB_HEAD;
     if (status == 0) {
@@ -800,7 +831,7 @@ static void tick_http(struct conn *c, uint64_t now)
 static void tick_open(struct conn *c, uint64_t now)
 {
     if (c->message_ms != 0 && !c->is_paused &&
-        now > c->message_ms + CONN_MESSAGE_MS + c->partial / CONN_MESSAGE_RATE * 1000) {
+        now > c->message_ms + CONN_MESSAGE_MS + c->ws.wire_len / CONN_MESSAGE_RATE * 1000) {
         fail(c, WS_CLOSE_POLICY, "a message takes too long");
         return;
     }
@@ -876,6 +907,14 @@ struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn
     return conns;
 }
 
+static void destroy(void *ctx)
+{
+    struct conns *conns = ctx;
+
+    deflate_free(conns->deflate);
+    free(conns);
+}
+
 void conns_free(struct conns *conns)
 {
     struct conn *next;
@@ -887,7 +926,13 @@ void conns_free(struct conns *conns)
     event_free(conns->on_tick);
     event_free(conns->on_more);
     blob_unref(conns->ping);
-    loop_reap(conns->loop, free, conns);
+    loop_reap(conns->loop, destroy, conns);
+}
+
+void conns_allow_compression(struct conns *conns)
+{
+    if (!conns->deflate)
+        conns->deflate = deflate_new();
 }
 
 size_t conns_count(const struct conns *conns)

@@ -38,6 +38,7 @@
 #define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
 #define CONN_IDLE_MS      30000u       /* between two requests */
 #define CONN_STALL_MS     30000u       /* output of which nothing can be written */
+#define CONN_FRAGMENTS    4096u        /* of a message */
 #define CONN_MESSAGE_MS   30000u       /* for a message, and one second more for each: */
 #define CONN_MESSAGE_RATE 16384u       /* bytes of it received */
 #define CONN_PING_MS      25000u
@@ -74,6 +75,8 @@ struct conn_handler {
 /* `message_max`: bytes of a client's message. Registers a turn hook and a timer. */
 struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn_handler *handler,
                         void *ctx);
+/* From now on whoever offers it gets permessage-deflate. */
+void conns_allow_compression(struct conns *conns);
 /* Ends every connection and frees. */
 void conns_free(struct conns *conns);
 size_t conns_count(const struct conns *conns);
@@ -103,7 +106,7 @@ void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames);
  * waits beside the bound: the caller sees to it that the one before was written, by
  * conn_queued_bytes(), and bounds what all of them hold. With a `prefix` the answer's frames are
  * made here: each is what stands in it, behind the prefix. */
-void conn_send_large(struct conn *c, struct blob *prefix, const struct answer *answer);
+void conn_send_large(struct conn *c, struct blob *prefix, struct answer *answer);
 /* Were shared frames dropped since on_behind, as they are until on_caught_up? */
 bool conn_is_behind(const struct conn *c);
 /* Bytes that wait to be written. */

@@ -64,7 +64,7 @@ struct dialect {
     /* The same for a client that has had its answer and lacks something since. */
     int (*encode_difference)(struct room_state *state, struct slice sv, struct answer **ret);
     /* Sends an answer; NULL: conn_send_large(). */
-    void (*send_answer)(struct session *s, const struct answer *answer);
+    void (*send_answer)(struct session *s, struct answer *answer);
 
     /* The edit is as safe as the room's level of acknowledgement asks for. */
     void (*on_acknowledged)(struct session *s, const struct op *op);

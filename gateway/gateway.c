@@ -134,6 +134,8 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .metrics_dir = g->metrics_dir,
     };
     g->conns = conns_new(loop, message_max, &routes_handler, &g->routes);
+    if (config->compression)
+        conns_allow_compression(g->conns);
     g->on_stopping = event_new(loop_base(loop), -1, EV_PERSIST, on_stopping, g);
     if (!g->on_stopping)
         log_panic("a timer cannot be made");

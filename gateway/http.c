@@ -113,15 +113,18 @@ static struct slice trim(struct slice s)
     return s;
 }
 
-/* RFC 9110, section 5.6.2. */
+bool http_octet_is_token(uint8_t c)
+{
+    bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+
+    return is_alnum || (c != 0 && strchr("!#$%&'*+-.^_`|~", c));
+}
+
 static bool is_token(struct slice s)
 {
-    for (size_t i = 0; i < s.len; i++) {
-        uint8_t c = s.data[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-        if (!is_alnum && (c == 0 || !strchr("!#$%&'*+-.^_`|~", c)))
+    for (size_t i = 0; i < s.len; i++)
+        if (!http_octet_is_token(s.data[i]))
             return false;
-    }
     return s.len > 0;
 }
 
@@ -235,6 +238,11 @@ unsigned http_parse(struct slice head, struct http_request *ret)
 static bool equals_ignoring_case(struct slice s, const char *text)
 {
     return s.len == strlen(text) && strncasecmp((const char *)s.data, text, s.len) == 0;
+}
+
+bool http_header_is(const struct http_header *header, const char *name)
+{
+    return equals_ignoring_case(header->name, name);
 }
 
 struct slice http_header(const struct http_request *req, const char *name)
@@ -433,7 +441,7 @@ struct blob *http_answer_head(const struct http_answer *answer, bool is_keep_ali
     return head;
 }
 
-struct blob *http_switch_head(const char *accept, const char *subprotocol)
+struct blob *http_switch_head(const char *accept, const char *subprotocol, const char *extensions)
 {
     struct buffer b = {0};
 
@@ -443,6 +451,8 @@ struct blob *http_switch_head(const char *accept, const char *subprotocol)
                   accept);
     if (subprotocol)
         buffer_printf(&b, "Sec-WebSocket-Protocol: %s\r\n", subprotocol);
+    if (extensions)
+        buffer_printf(&b, "Sec-WebSocket-Extensions: %s\r\n", extensions);
     buffer_append_str(&b, "\r\n");
 
     struct blob *head = blob_copy(buffer_slice(&b));

@@ -52,6 +52,10 @@ WARN_UNUSED ssize_t http_head_len(struct slice bytes, size_t *scanned);
 /* Parses a whole head. 0, or the status that refuses it: 400, 431, 501, 505. */
 WARN_UNUSED unsigned http_parse(struct slice head, struct http_request *ret);
 
+/* May this octet stand in a token (RFC 9110, section 5.6.2)? */
+bool http_octet_is_token(uint8_t c);
+/* Case-insensitive. */
+bool http_header_is(const struct http_header *header, const char *name);
 /* The only value of a header, by case-insensitive name; data is NULL without it. */
 struct slice http_header(const struct http_request *req, const char *name);
 /* How often it is there. */
@@ -84,7 +88,7 @@ struct http_answer {
 /* A new head of an answer. `wall_ms` dates it. */
 struct blob *http_answer_head(const struct http_answer *answer, bool is_keep_alive,
                               uint64_t wall_ms);
-/* A new head that accepts a WebSocket; `subprotocol` may be NULL. */
-struct blob *http_switch_head(const char *accept, const char *subprotocol);
+/* A new head that accepts a WebSocket; `subprotocol` and `extensions` may be NULL. */
+struct blob *http_switch_head(const char *accept, const char *subprotocol, const char *extensions);
 /* The phrase of a status, "Unknown" for one that is never sent. */
 const char *http_phrase(unsigned status);

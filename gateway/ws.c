@@ -1,22 +1,26 @@
 #include "gateway/ws.h"
 
-#include <assert.h>
+#include "gateway/deflate.h"
 
-#define FIN           0x80
-#define RSV           0x70
+#include <assert.h>
+#include <errno.h>
+
 #define MASKED        0x80
 #define MESSAGE_START 4096u /* bytes first allocated for a message that comes in pieces */
+#define BLOCK_SHARE   64u   /* compressed, what cannot be compressed is longer by one in so many */
 
-void ws_parser_init(struct ws_parser *p, size_t message_max)
+void ws_parser_init(struct ws_parser *p, const struct ws_limits *limits, struct deflate *deflate)
 {
-    *p = (struct ws_parser){.message_max = message_max};
+    *p = (struct ws_parser){.limits = *limits, .deflate = deflate};
 }
 
 static void release_message(struct ws_parser *p)
 {
+    inflater_free(TAKE_PTR(p->inflater));
     free(p->message);
     p->message = NULL;
     p->message_len = p->message_cap = 0;
+    p->wire_len = 0;
     p->message_opcode = 0;
     p->is_delivered = false;
     p->fragments = 0;
@@ -31,8 +35,14 @@ void ws_parser_done(struct ws_parser *p)
 
 bool ws_parser_is_midway(const struct ws_parser *p)
 {
-    return p->state == WS_PARSER_PAYLOAD || p->head_len > 0 ||
-           (p->message_opcode != 0 && !p->is_delivered);
+    return p->state == WS_PARSER_PAYLOAD ||
+           (p->state == WS_PARSER_HEAD &&
+            (p->head_len > 0 || (p->message_opcode != 0 && !p->is_delivered)));
+}
+
+size_t ws_parser_held_bytes(const struct ws_parser *p)
+{
+    return p->message_len + (p->inflater ? INFLATER_BYTES : 0);
 }
 
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase)
@@ -73,13 +83,20 @@ static bool opcode_is_known(uint8_t opcode)
     return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
 }
 
+static bool begins_message(const struct ws_parser *p)
+{
+    return p->opcode == WS_TEXT || p->opcode == WS_BINARY;
+}
+
 /* ---- header ---- */
 
 static enum ws_event_kind check_first_octet(struct ws_parser *p, struct ws_event *ret)
 {
-    p->is_fin = p->head[0] & FIN;
+    uint8_t reserved = p->head[0] & WS_RSV;
+
+    p->is_fin = p->head[0] & WS_FIN;
     p->opcode = p->head[0] & 0x0f;
-    if (p->head[0] & RSV)
+    if (reserved && !(reserved == WS_RSV1 && p->deflate && begins_message(p)))
         return fail(p, ret, WS_CLOSE_PROTOCOL, "a reserved bit is set");
     if (!opcode_is_known(p->opcode))
         return fail(p, ret, WS_CLOSE_PROTOCOL, "unknown opcode");
@@ -90,6 +107,8 @@ static enum ws_event_kind check_first_octet(struct ws_parser *p, struct ws_event
         return fail(p, ret, WS_CLOSE_PROTOCOL, "nothing to continue");
     if (p->opcode != WS_CONTINUATION && p->message_opcode != 0)
         return fail(p, ret, WS_CLOSE_PROTOCOL, "a message inside a message");
+    if (begins_message(p))
+        p->is_compressed = reserved == WS_RSV1;
     return WS_EVENT_NONE;
 }
 
@@ -109,6 +128,14 @@ static uint8_t length_bytes(const struct ws_parser *p)
     return len < 126 ? 0 : len == 126 ? 2 : 8;
 }
 
+/* The most payload bytes that a message may have before it is inflated. */
+static size_t wire_max(const struct ws_parser *p)
+{
+    size_t max = p->limits.message_bytes;
+
+    return p->is_compressed ? max + max / BLOCK_SHARE + BLOCK_SHARE : max;
+}
+
 static enum ws_event_kind check_length(struct ws_parser *p, struct ws_event *ret)
 {
     uint8_t extended = length_bytes(p);
@@ -121,11 +148,13 @@ static enum ws_event_kind check_length(struct ws_parser *p, struct ws_event *ret
     if ((extended == 2 && len < 126) || (extended == 8 && len <= 0xffff))
         return fail(p, ret, WS_CLOSE_PROTOCOL, "a length is not minimal");
     if (!is_control(p)) {
-        if (len > p->message_max - p->message_len)
+        if (len > wire_max(p) - p->wire_len)
             return fail(p, ret, WS_CLOSE_TOO_LARGE, "the message is over the size limit");
-        if (p->fragments >= WS_FRAGMENTS)
+        if (p->fragments >= p->limits.fragments)
             return fail(p, ret, WS_CLOSE_POLICY, "too many fragments");
     }
+    p->frames++;
+    p->control_frames += is_control(p);
     p->frame_len = (size_t)len;
     p->frame_got = 0;
     return WS_EVENT_NONE;
@@ -169,8 +198,8 @@ static bool append(struct ws_parser *p, const uint8_t *data, size_t len)
     if (len > p->message_cap - p->message_len) {
         size_t need = p->message_len + len;
         size_t cap = p->message_cap ? p->message_cap * 2 : MESSAGE_START;
-        if (cap > p->message_max)
-            cap = p->message_max;
+        if (cap > p->limits.message_bytes)
+            cap = p->limits.message_bytes;
         if (cap < need)
             cap = need;
         uint8_t *grown = realloc(p->message, cap);
@@ -232,34 +261,80 @@ static enum ws_event_kind read_control(struct ws_parser *p, const uint8_t *data,
     return finish_control(p, ret);
 }
 
-static enum ws_event_kind read_data(struct ws_parser *p, uint8_t *data, size_t len,
-                                    struct ws_event *ret)
+/* Takes what is not, or no more, compressed. `is_whole`: all of a message, which is not kept. */
+static enum ws_event_kind take_plain(struct ws_parser *p, struct slice bytes, bool is_whole,
+                                     struct ws_event *ret)
 {
-    bool is_whole = p->is_fin && p->message_opcode == 0 && len == p->frame_len;
+    if (p->message_opcode == WS_TEXT && utf8_stream_feed(&p->utf8, bytes) < bytes.len)
+        return fail(p, ret, WS_CLOSE_BAD_DATA, "the text is not UTF-8");
+    if (!is_whole && !append(p, bytes.data, bytes.len))
+        return fail(p, ret, WS_CLOSE_TRY_LATER, "out of memory");
+    return WS_EVENT_NONE;
+}
+
+/* Little input may become much: each piece is looked at before it is kept. */
+static enum ws_event_kind take_compressed(struct ws_parser *p, struct slice bytes,
+                                          struct ws_event *ret)
+{
+    enum ws_event_kind kind = WS_EVENT_NONE;
+    struct slice piece = {0};
+
+    if (!p->inflater)
+        p->inflater = inflater_new(p->deflate);
+    do {
+        int r = p->inflater ? inflater_next(p->inflater, &bytes, &piece) : -ENOMEM;
+        if (r == -ENOMEM)
+            return fail(p, ret, WS_CLOSE_TRY_LATER, "out of memory");
+        if (r < 0)
+            return fail(p, ret, WS_CLOSE_BAD_DATA, "the compressed data is damaged");
+        if (piece.len > p->limits.message_bytes - p->message_len)
+            return fail(p, ret, WS_CLOSE_TOO_LARGE, "the message is over the size limit");
+        kind = take_plain(p, piece, false, ret);
+    } while (kind == WS_EVENT_NONE && piece.len > 0);
+    return kind;
+}
+
+/* `whole`: the payload if it was there at once, and nothing was kept. */
+static enum ws_event_kind finish_message(struct ws_parser *p, const struct slice *whole,
+                                         struct ws_event *ret)
+{
+    if (p->is_compressed) {
+        enum ws_event_kind kind = take_compressed(p, inflater_tail(), ret);
+        if (kind != WS_EVENT_NONE)
+            return kind;
+        if (!inflater_is_complete(p->inflater))
+            return fail(p, ret, WS_CLOSE_BAD_DATA, "the compressed data has no end");
+    }
+    if (!utf8_stream_is_complete(&p->utf8))
+        return fail(p, ret, WS_CLOSE_BAD_DATA, "the text ends inside a character");
+    *ret = (struct ws_event){
+        .is_text = p->message_opcode == WS_TEXT,
+        .payload = whole ? *whole : slice_of(p->message, p->message_len),
+    };
+    p->is_delivered = true;
+    return WS_EVENT_MESSAGE;
+}
+
+static enum ws_event_kind read_data(struct ws_parser *p, struct slice bytes, struct ws_event *ret)
+{
+    bool is_whole =
+        p->is_fin && !p->is_compressed && p->message_opcode == 0 && bytes.len == p->frame_len;
 
     if (p->frame_got == 0 && p->opcode != WS_CONTINUATION)
         p->message_opcode = p->opcode;
-    if (p->message_opcode == WS_TEXT && utf8_stream_feed(&p->utf8, slice_of(data, len)) < len)
-        return fail(p, ret, WS_CLOSE_BAD_DATA, "the text is not UTF-8");
-    if (!is_whole && !append(p, data, len))
-        return fail(p, ret, WS_CLOSE_TRY_LATER, "out of memory");
-    p->frame_got += len;
+    enum ws_event_kind kind =
+        p->is_compressed ? take_compressed(p, bytes, ret) : take_plain(p, bytes, is_whole, ret);
+    if (kind != WS_EVENT_NONE)
+        return kind;
+    p->frame_got += bytes.len;
+    p->wire_len += bytes.len;
     if (p->frame_got < p->frame_len)
         return WS_EVENT_NONE;
 
     p->state = WS_PARSER_HEAD;
     p->head_len = 0;
     p->fragments++;
-    if (!p->is_fin)
-        return WS_EVENT_NONE;
-    if (!utf8_stream_is_complete(&p->utf8))
-        return fail(p, ret, WS_CLOSE_BAD_DATA, "the text ends inside a character");
-    *ret = (struct ws_event){
-        .is_text = p->message_opcode == WS_TEXT,
-        .payload = is_whole ? slice_of(data, len) : slice_of(p->message, p->message_len),
-    };
-    p->is_delivered = true;
-    return WS_EVENT_MESSAGE;
+    return p->is_fin ? finish_message(p, is_whole ? &bytes : NULL, ret) : WS_EVENT_NONE;
 }
 
 static enum ws_event_kind read_payload(struct ws_parser *p, uint8_t **data, size_t *len,
@@ -273,7 +348,7 @@ static enum ws_event_kind read_payload(struct ws_parser *p, uint8_t **data, size
     ws_mask(start, n, frame_mask(p), p->frame_got);
     *data += n;
     *len -= n;
-    return is_control(p) ? read_control(p, start, n, ret) : read_data(p, start, n, ret);
+    return is_control(p) ? read_control(p, start, n, ret) : read_data(p, slice_of(start, n), ret);
 }
 
 enum ws_event_kind ws_parser_next(struct ws_parser *p, uint8_t **data, size_t *len,
@@ -311,14 +386,15 @@ static size_t frame_head_len(size_t payload_len)
     return payload_len < 126 ? 2 : payload_len <= 0xffff ? 4 : 10;
 }
 
-static void write_frame_head(enum ws_opcode opcode, size_t payload_len, uint8_t *out)
+size_t ws_write_head(uint8_t first, size_t payload_len, uint8_t *out)
 {
     size_t head = frame_head_len(payload_len);
 
-    out[0] = (uint8_t)(FIN | opcode);
+    out[0] = first;
     out[1] = head == 2 ? (uint8_t)payload_len : head == 4 ? 126 : 127;
     for (size_t i = 2; i < head; i++)
         out[i] = (uint8_t)((uint64_t)payload_len >> 8 * (head - 1 - i));
+    return head;
 }
 
 struct blob *ws_frame_new(enum ws_opcode opcode, size_t len, uint8_t **ret_payload)
@@ -328,7 +404,7 @@ struct blob *ws_frame_new(enum ws_opcode opcode, size_t len, uint8_t **ret_paylo
 
     if (!b)
         return NULL;
-    write_frame_head(opcode, len, b->data);
+    (void)ws_write_head(WS_FIN | opcode, len, b->data);
     *ret_payload = b->data + head;
     return b;
 }
@@ -338,7 +414,7 @@ struct blob *ws_frame_begin(enum ws_opcode opcode, struct slice first, size_t re
     size_t head = frame_head_len(first.len + rest);
     struct blob *b = blob_new(head + first.len);
 
-    write_frame_head(opcode, first.len + rest, b->data);
+    (void)ws_write_head(WS_FIN | opcode, first.len + rest, b->data);
     memcpy(b->data + head, first.data, first.len);
     return b;
 }

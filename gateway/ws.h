@@ -11,6 +11,14 @@
 #include "common/memory.h"
 #include "gateway/utf8_stream.h"
 
+struct deflate;
+struct inflater;
+
+/* The bits beside the opcode in a frame's first octet. */
+#define WS_FIN  0x80u
+#define WS_RSV  0x70u
+#define WS_RSV1 0x40u /* of a message's first frame: it is compressed (RFC 7692, section 6) */
+
 enum ws_opcode {
     WS_CONTINUATION = 0,
     WS_TEXT = 1,
@@ -33,10 +41,9 @@ enum ws_close {
     WS_CLOSE_TRY_LATER = 1013,
 };
 
-#define WS_HEAD_MAX    14u   /* bytes of a frame's header */
-#define WS_CONTROL_MAX 125u  /* payload bytes of a control frame */
-#define WS_REASON_MAX  123u  /* of them for the text of a close frame */
-#define WS_FRAGMENTS   4096u /* of one message */
+#define WS_HEAD_MAX    14u  /* bytes of a frame's header */
+#define WS_CONTROL_MAX 125u /* payload bytes of a control frame */
+#define WS_REASON_MAX  123u /* of them for the text of a close frame */
 
 enum ws_event_kind {
     WS_EVENT_NONE, /* all bytes were taken, more are needed */
@@ -60,9 +67,17 @@ enum ws_parser_state {
     WS_PARSER_ENDED,   /* closed or failed */
 };
 
+struct ws_limits {
+    size_t message_bytes; /* of a message, inflated */
+    uint32_t fragments;   /* of a message */
+};
+
 struct ws_parser {
     enum ws_parser_state state;
-    size_t message_max; /* bytes */
+    struct ws_limits limits;
+    struct deflate *deflate; /* NULL: compression was not agreed on */
+    uint64_t frames;         /* whose header was good */
+    uint64_t control_frames; /* of them */
 
     uint8_t head[WS_HEAD_MAX];
     uint8_t head_len;
@@ -72,16 +87,20 @@ struct ws_parser {
     size_t frame_got;
 
     uint8_t message_opcode; /* WS_TEXT or WS_BINARY inside a message, else 0 */
+    bool is_compressed;     /* the message, or the last one */
     bool is_delivered;      /* `message` was given out by the last call */
     uint32_t fragments;
+    size_t wire_len; /* payload bytes received of an incomplete message, compressed if it is */
     struct utf8_stream utf8;
-    uint8_t *message; /* what was received of an incomplete message */
+    struct inflater *inflater; /* only inside a compressed message */
+    uint8_t *message;          /* what was received of an incomplete message, inflated */
     size_t message_len;
     size_t message_cap;
     uint8_t control[WS_CONTROL_MAX];
 };
 
-void ws_parser_init(struct ws_parser *p, size_t message_max);
+/* `deflate` (borrowed) lets messages be compressed; NULL: they must not be. */
+void ws_parser_init(struct ws_parser *p, const struct ws_limits *limits, struct deflate *deflate);
 void ws_parser_done(struct ws_parser *p);
 
 /* Takes bytes from `*data`, which it moves on and writes into, up to the next event. */
@@ -90,12 +109,18 @@ enum ws_event_kind ws_parser_next(struct ws_parser *p, uint8_t **data, size_t *l
 
 /* Is there an incomplete message or frame? */
 bool ws_parser_is_midway(const struct ws_parser *p);
+/* Bytes held for what is incomplete. */
+size_t ws_parser_held_bytes(const struct ws_parser *p);
 
 /* May this code stand in a close frame on the wire? */
 bool ws_close_code_is_valid(uint16_t code);
 
 /* Undoes or applies a client's mask, whose first octet meets the first byte at `phase` 0. */
 void ws_mask(uint8_t *data, size_t len, const uint8_t mask[4], size_t phase);
+
+/* Writes the header of a frame that is not masked. `first`: FIN, reserved bits and opcode. Returns
+ * its length, at most WS_HEAD_MAX. */
+size_t ws_write_head(uint8_t first, size_t payload_len, uint8_t *out);
 
 /* A new frame whose payload of `len` bytes the caller fills in; NULL without memory. */
 struct blob *ws_frame_new(enum ws_opcode opcode, size_t len, uint8_t **ret_payload);

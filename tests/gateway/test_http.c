@@ -265,10 +265,11 @@ Test(http, answers)
                                    "X-Content-Type-Options: nosniff\r\n"
                                    "Allow: GET\r\nConnection: keep-alive\r\n\r\n"));
     blob_unref(head);
-    head = http_switch_head("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "concord.v1");
+    head = http_switch_head("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "concord.v1", "a; b");
     cr_expect(is(blob_slice(head), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
                                    "Connection: Upgrade\r\n"
                                    "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-                                   "Sec-WebSocket-Protocol: concord.v1\r\n\r\n"));
+                                   "Sec-WebSocket-Protocol: concord.v1\r\n"
+                                   "Sec-WebSocket-Extensions: a; b\r\n\r\n"));
     blob_unref(head);
 }

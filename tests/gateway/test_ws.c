@@ -6,8 +6,11 @@
 #include <stdio.h>
 
 #define MESSAGE_MAX 70000u
+#define FRAGMENTS   4096u
 #define INPUT_MAX   (4u << 20)
 #define TRACE_MAX   (1u << 20)
+
+static const struct ws_limits LIMITS = {.message_bytes = MESSAGE_MAX, .fragments = FRAGMENTS};
 
 /* ---- input: frames as a client sends them ---- */
 
@@ -99,7 +102,7 @@ static char *run(const struct input *in, size_t piece)
     struct trace t = {.text = calloc(1, TRACE_MAX)};
     struct ws_parser p;
 
-    ws_parser_init(&p, MESSAGE_MAX);
+    ws_parser_init(&p, &LIMITS, NULL);
     for (size_t at = 0; at < in->len;) {
         size_t n = piece == 0 || piece > in->len - at ? in->len - at : piece;
         uint8_t *copy = malloc(n);
@@ -313,7 +316,7 @@ Test(ws, fragments_are_bounded)
     char expected[64];
 
     put_frame(&in, 0x02, "", 0);
-    for (unsigned i = 2; i < WS_FRAGMENTS; i++)
+    for (unsigned i = 2; i < FRAGMENTS; i++)
         put_frame(&in, 0x00, "", 0);
     put_frame(&in, 0x80, "end", 3);
     (void)snprintf(expected, sizeof(expected), "binary(end) ");
@@ -321,7 +324,7 @@ Test(ws, fragments_are_bounded)
 
     in.len = 0;
     put_frame(&in, 0x02, "", 0);
-    for (unsigned i = 0; i < WS_FRAGMENTS; i++)
+    for (unsigned i = 0; i < FRAGMENTS; i++)
         put_frame(&in, 0x00, "", 0);
     expect_trace("one more", &in, "fail=1008 ");
     free(in.data);
@@ -335,7 +338,7 @@ Test(ws, memory_grows_with_bytes_not_with_lengths)
     uint8_t *data = head;
     size_t len = sizeof(head);
 
-    ws_parser_init(&p, MESSAGE_MAX);
+    ws_parser_init(&p, &LIMITS, NULL);
     cr_assert(ws_parser_next(&p, &data, &len, &ev) == WS_EVENT_NONE);
     cr_expect(ws_parser_is_midway(&p));
     cr_expect(p.message_cap <= 4096);
@@ -352,7 +355,7 @@ Test(ws, whole_messages_stay_in_place)
     put_frame(&in, 0x82, "in place", 8);
     uint8_t *data = in.data;
     size_t len = in.len;
-    ws_parser_init(&p, MESSAGE_MAX);
+    ws_parser_init(&p, &LIMITS, NULL);
     cr_assert(ws_parser_next(&p, &data, &len, &ev) == WS_EVENT_MESSAGE);
     cr_expect(ev.payload.data == in.data + 6);
     cr_expect(p.message == NULL);
