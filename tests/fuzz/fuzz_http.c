@@ -5,6 +5,7 @@
 
 #include "crdt/lib0.h"
 #include "gateway/base64.h"
+#include "gateway/deflate.h"
 #include "gateway/dialect.h"
 #include "gateway/http.h"
 #include "gateway/routes.h"
@@ -103,6 +104,7 @@ static void read_headers(const struct http_request *req, struct slice head)
     CHECK(status != 101 || strlen(accept) == HTTP_ACCEPT_LEN);
     CHECK(status != 101 || http_wants_websocket(req));
     (void)http_header_has_token(req, "sec-websocket-protocol", "concord.v1");
+    CHECK(!deflate_negotiate(req) || http_header_count(req, "sec-websocket-extensions") > 0);
 }
 
 static void parse_head(struct slice head)

@@ -7,6 +7,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { deflateRawSync, constants as zlib } from 'node:zlib';
 import * as encoding from 'lib0/encoding';
 import { Awareness, encodeAwarenessUpdate } from 'y-protocols/awareness';
 import * as Y from 'yjs';
@@ -455,6 +456,7 @@ write('http', {
   page: request(['GET / HTTP/1.1', 'Host: a', 'If-None-Match: "x", W/"y"', 'Accept: */*']),
   head: request(['HEAD /healthz?x HTTP/1.0']),
   absolute: request(['GET http://a:80/demo?q HTTP/1.1', 'Host: a']),
+  compressed: upgrade('/yjs/r', ['Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits']),
   'in-pieces': request(['GET /app.js HTTP/1.1', 'Host: a', 'Cookie: a=b; c=d'], 1),
   'and-more': Buffer.concat([request(['GET / HTTP/1.1', 'Host: a'], 7), utf8('GET /next')]),
   yjs: upgrade('/yjs/a/b%2Fc%20d?token=x'),
@@ -594,4 +596,77 @@ write('message', {
   'unknown-code': message(99, 1),
   trailing: Buffer.concat([message(12), hex('00')]),
   nothing: Buffer.alloc(0),
+});
+
+/* Frames as fuzz_ws.c puts them together: first octet, a byte of length, the payload. */
+const DEFLATE = 0x01;
+const BUILT = 0x80;
+const cutIn = (piece) => (piece - 1) << 1;
+const aFrame = (first, payload = '') => {
+  const bytes = Buffer.from(payload);
+  return Buffer.concat([Buffer.from([first, bytes.length]), bytes]);
+};
+const frames = (options, ...list) => Buffer.concat([Buffer.from([BUILT | options]), ...list]);
+const raw = (options, bytes) => Buffer.concat([Buffer.from([options]), hex(bytes)]);
+const packed = (text, level = 6) =>
+  deflateRawSync(Buffer.from(text), { level, finishFlush: zlib.Z_SYNC_FLUSH }).subarray(0, -4);
+const half = (bytes, part) => bytes.subarray(...[[0, bytes.length >> 1], [bytes.length >> 1]][part]);
+const hello = packed('Hello, hello, hello');
+const TEXT = 0x81, BINARY = 0x82, CLOSE = 0x88, PING = 0x89, PONG = 0x8a, RSV1 = 0x40, MORE = 0x01, REST = 0x80;
+write('ws', {
+  text: frames(0, aFrame(TEXT, 'é😀'), aFrame(TEXT)),
+  binary: frames(cutIn(7), aFrame(BINARY, hex('00 ff fe')), aFrame(BINARY, Buffer.alloc(200, 7))),
+  fragments: frames(0, aFrame(MORE, hex('f0 9f')), aFrame(PING, 'p'), aFrame(0, hex('98')), aFrame(REST, hex('80'))),
+  'many-fragments': frames(0, aFrame(MORE), ...Array(20).fill(aFrame(0))),
+  control: frames(cutIn(3), aFrame(PING, 'x'.repeat(125)), aFrame(PONG), aFrame(PING, 'x'.repeat(126))),
+  close: frames(0, aFrame(CLOSE, hex('03e8 627965')), aFrame(TEXT, 'later')),
+  'close-empty': frames(0, aFrame(CLOSE)),
+  'close-half': frames(0, aFrame(CLOSE, hex('03'))),
+  'close-code': frames(0, aFrame(CLOSE, hex('03ee'))),
+  'close-utf8': frames(0, aFrame(CLOSE, hex('03e8 c328'))),
+  'bad-utf8': frames(0, aFrame(TEXT, hex('ce ba ed a0 80'))),
+  'no-message': frames(0, aFrame(REST, 'x')),
+  'inner-message': frames(0, aFrame(MORE, 'x'), aFrame(TEXT)),
+  reserved: frames(0, aFrame(TEXT | RSV1, hello)),
+  opcode: frames(0, aFrame(0x83)),
+  'not-masked': raw(0, '81 01 78'),
+  'top-bit': raw(0, '82 ff 80 00 00 00 00 00 00 01'),
+  'not-minimal': raw(0, '82 fe 00 05'),
+  huge: raw(0, '82 ff 7f ff ff ff ff ff ff ff'),
+  deflated: frames(DEFLATE, aFrame(TEXT | RSV1, hello), aFrame(TEXT, 'plain'), aFrame(BINARY | RSV1, hello)),
+  'deflated-fragments': frames(
+    DEFLATE | cutIn(5), aFrame(MORE | RSV1, half(hello, 0)), aFrame(PING, 'p'), aFrame(REST, half(hello, 1))),
+  'deflated-later': frames(DEFLATE, aFrame(MORE, 'x'), aFrame(REST | RSV1, hello)),
+  'deflated-ping': frames(DEFLATE, aFrame(PING | RSV1, hello)),
+  'deflated-nothing': frames(DEFLATE, aFrame(TEXT | RSV1), aFrame(TEXT | RSV1, hex('00'))),
+  'deflated-empty': frames(DEFLATE, aFrame(TEXT | RSV1, hex('00')), aFrame(TEXT | RSV1, hello)),
+  'deflated-stored': frames(DEFLATE, aFrame(TEXT | RSV1, packed('stored', 0))),
+  'deflated-final': frames(DEFLATE, aFrame(TEXT | RSV1, hex('f3 48 cd c9 c9 07 00 00'))),
+  'deflated-no-end': frames(DEFLATE, aFrame(TEXT | RSV1, hex('f3 48 cd c9 c9 07 00'))),
+  'deflated-cut': frames(DEFLATE, aFrame(TEXT | RSV1, hello.subarray(0, 6))),
+  'deflated-damage': frames(DEFLATE, aFrame(TEXT | RSV1, hex('ff ff ff'))),
+  'deflated-utf8': frames(DEFLATE, aFrame(MORE | RSV1, packed(hex('61 ff'))), aFrame(PING)),
+  bomb: frames(DEFLATE, aFrame(BINARY | RSV1, packed(Buffer.alloc(100000)))),
+  'at-the-limit': frames(DEFLATE, aFrame(BINARY | RSV1, packed(Buffer.alloc(8192)))),
+  'over-the-limit': frames(DEFLATE, aFrame(BINARY | RSV1, packed(Buffer.alloc(8193)))),
+});
+
+write('extensions', {
+  browser: utf8('permessage-deflate; client_max_window_bits'),
+  plain: utf8('permessage-deflate'),
+  all: utf8('permessage-deflate;server_no_context_takeover; client_no_context_takeover;server_max_window_bits=15'),
+  several: utf8('permessage-deflate; server_max_window_bits=10, permessage-deflate; client_max_window_bits=9'),
+  lines: utf8('x-other; a=b\npermessage-deflate'),
+  quoted: utf8('permessage-deflate; server_max_window_bits="1\\5"'),
+  'quoted-comma': utf8('a; b="c,d", permessage-deflate'),
+  'quote-open': utf8('permessage-deflate; client_max_window_bits="1'),
+  'no-value': utf8('permessage-deflate; client_max_window_bits='),
+  twice: utf8('permessage-deflate; client_max_window_bits; client_max_window_bits'),
+  zero: utf8('permessage-deflate; server_max_window_bits=015'),
+  commas: utf8(',,, permessage-deflate ,,'),
+  spaces: utf8('permessage-deflate\t ; \tclient_max_window_bits = 12'),
+  words: utf8('permessage-deflate permessage-deflate'),
+  constructor: utf8('constructor, __proto__; toString=1'),
+  'a-protocol': utf8('b, A ,c'),
+  nothing: utf8(''),
 });
