@@ -304,6 +304,7 @@ static int inflate_once(struct inflater *i, struct slice *in)
     case Z_MEM_ERROR:
         return -ENOMEM;
     default:
+        i->is_at_end = false;
         return -EBADMSG;
     }
 }
@@ -316,10 +317,10 @@ int inflater_next(struct inflater *i, struct slice *in, struct slice *ret)
     i->z.avail_out = STEP_BYTES;
     while (r > 0 && (in->len > 0 || !i->is_at_end))
         r = inflate_once(i, in);
-    if (r < 0)
-        return r;
     *ret = slice_of(i->owner->step, STEP_BYTES - i->z.avail_out);
-    return 0;
+    /* What comes before an error is given out first, as if it had come alone; zlib says it again.
+     */
+    return r < 0 && ret->len == 0 ? r : 0;
 }
 
 bool inflater_is_complete(const struct inflater *i)

@@ -41,7 +41,7 @@ struct inflater *inflater_new(struct deflate *d);
 void inflater_free(struct inflater *i);
 /* Inflates from `*in`, which it moves on. `*ret`: what that gave, borrowed until the next call for
  * any inflater; empty when all of `*in` is taken and more is needed. 0, -EBADMSG for what is not
- * DEFLATE, -ENOMEM. */
+ * DEFLATE, once all that came before it was given out, -ENOMEM. */
 WARN_UNUSED int inflater_next(struct inflater *i, struct slice *in, struct slice *ret);
 /* What is fed behind a message's last byte (section 7.2.2). */
 struct slice inflater_tail(void);

@@ -128,6 +128,25 @@ static bool is_token(struct slice s)
     return s.len > 0;
 }
 
+/* Three words with one space between them, and no other (RFC 9112, section 3). */
+static bool request_line_is_sound(struct slice head)
+{
+    const uint8_t *eol = memchr(head.data, '\r', head.len);
+    size_t len = eol ? (size_t)(eol - head.data) : head.len;
+    size_t spaces = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (head.data[i] == '\t')
+            return false;
+        if (head.data[i] != ' ')
+            continue;
+        spaces++;
+        if (i == 0 || i + 1 == len || head.data[i + 1] == ' ')
+            return false;
+    }
+    return spaces == 2;
+}
+
 static bool has_version_at_line_end(struct slice head)
 {
     const uint8_t *eol = memchr(head.data, '\r', head.len);
@@ -207,6 +226,8 @@ unsigned http_parse(struct slice head, struct http_request *ret)
     http_parser parser;
 
     *ret = (struct http_request){0};
+    if (!request_line_is_sound(head))
+        return 400;
     http_parser_init(&parser, HTTP_REQUEST);
     parser.data = &p;
     parser.lenient_http_headers = 0;
@@ -262,14 +283,20 @@ size_t http_header_count(const struct http_request *req, const char *name)
     return count;
 }
 
-static bool list_has_token(struct slice list, const char *token)
+static bool equals(struct slice s, const char *text)
+{
+    return slice_equal(s, slice_str(text));
+}
+
+static bool list_has(struct slice list, const char *token,
+                     bool (*is_same)(struct slice s, const char *text))
 {
     size_t pos = 0;
 
     while (pos <= list.len) {
         const uint8_t *comma = pos < list.len ? memchr(list.data + pos, ',', list.len - pos) : NULL;
         size_t end = comma ? (size_t)(comma - list.data) : list.len;
-        if (equals_ignoring_case(trim(slice_of(list.data + pos, end - pos)), token))
+        if (is_same(trim(slice_of(list.data + pos, end - pos)), token))
             return true;
         pos = end + 1;
     }
@@ -279,13 +306,22 @@ static bool list_has_token(struct slice list, const char *token)
 bool http_header_has_token(const struct http_request *req, const char *name, const char *token)
 {
     for (size_t i = 0; i < req->header_count; i++)
-        if (equals_ignoring_case(req->headers[i].name, name) &&
-            list_has_token(req->headers[i].value, token))
+        if (http_header_is(&req->headers[i], name) &&
+            list_has(req->headers[i].value, token, equals_ignoring_case))
             return true;
     return false;
 }
 
 /* ---- WebSocket handshake ---- */
+
+bool http_offers_subprotocol(const struct http_request *req, const char *subprotocol)
+{
+    for (size_t i = 0; i < req->header_count; i++)
+        if (http_header_is(&req->headers[i], "sec-websocket-protocol") &&
+            list_has(req->headers[i].value, subprotocol, equals))
+            return true;
+    return false;
+}
 
 bool http_wants_websocket(const struct http_request *req)
 {
@@ -296,7 +332,8 @@ static bool is_websocket_key(struct slice key)
 {
     uint8_t decoded[WS_KEY_LEN];
 
-    if (key.len != WS_KEY_LEN || memcmp(key.data + WS_KEY_LEN - 2, "==", 2) != 0)
+    if (key.len != WS_KEY_LEN || memcmp(key.data + WS_KEY_LEN - 2, "==", 2) != 0 ||
+        memchr(key.data, '-', key.len) || memchr(key.data, '_', key.len)) /* of base64url */
         return false;
     /* Clients exist whose last character has stray bits; the first 20 must decode. */
     return base64_decode(slice_of(key.data, 20), decoded) == 15 &&

@@ -63,8 +63,14 @@ size_t http_header_count(const struct http_request *req, const char *name);
 /* Does any value of the header, a comma-separated list, hold the token? Case-insensitive. */
 bool http_header_has_token(const struct http_request *req, const char *name, const char *token);
 
+/* Is this subprotocol among those that the request offers? To the letter, as the client compares
+ * what it is answered. */
+bool http_offers_subprotocol(const struct http_request *req, const char *subprotocol);
 /* Does the request ask for a WebSocket, rightly or not? */
 bool http_wants_websocket(const struct http_request *req);
+/* The header lines of a 426 (RFC 6455, section 4.4; RFC 9110, section 15.5.22). */
+#define HTTP_UPGRADE_LINES                                                                         \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
 /* RFC 6455, section 4.2.1. 101 and the value of Sec-WebSocket-Accept with a NUL, or the status that
  * refuses it: 400, 405, 426. */
 WARN_UNUSED unsigned http_check_websocket(const struct http_request *req,

@@ -31,7 +31,7 @@ void reply_status(struct conn *c, const struct http_request *req, unsigned statu
     if (status == 405)
         extra = xasprintf("Allow: %s\r\n", allow);
     else if (status == 426)
-        extra = xstrdup("Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n");
+        extra = xstrdup(HTTP_UPGRADE_LINES);
     else if (status == 401)
         extra = xstrdup("WWW-Authenticate: Bearer\r\n");
     reply_text(c, req, status, extra, http_phrase(status));

@@ -103,8 +103,7 @@ static void answer_websocket(const struct routes *r, struct conn *c, const struc
     } else if (admit(r, c, req, slice_of(room, (size_t)room_len), &admission)) {
         dialect = params.dialect ? params.dialect : dialect;
         bool is_offered =
-            dialect->subprotocol &&
-            http_header_has_token(req, "sec-websocket-protocol", dialect->subprotocol);
+            dialect->subprotocol && http_offers_subprotocol(req, dialect->subprotocol);
         session_start(r->links, c, accept, is_offered ? dialect->subprotocol : NULL, dialect,
                       &admission, &params);
         principal_unref(admission.principal);

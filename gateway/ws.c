@@ -287,9 +287,10 @@ static enum ws_event_kind take_compressed(struct ws_parser *p, struct slice byte
             return fail(p, ret, WS_CLOSE_TRY_LATER, "out of memory");
         if (r < 0)
             return fail(p, ret, WS_CLOSE_BAD_DATA, "the compressed data is damaged");
-        if (piece.len > p->limits.message_bytes - p->message_len)
+        size_t room = p->limits.message_bytes - p->message_len;
+        kind = take_plain(p, slice_of(piece.data, piece.len < room ? piece.len : room), false, ret);
+        if (kind == WS_EVENT_NONE && piece.len > room)
             return fail(p, ret, WS_CLOSE_TOO_LARGE, "the message is over the size limit");
-        kind = take_plain(p, piece, false, ret);
     } while (kind == WS_EVENT_NONE && piece.len > 0);
     return kind;
 }

@@ -129,6 +129,16 @@ const SUITES = {
         env: { CRDT_PEER: join(root, 'build/tests/crdt_peer/crdt_peer') },
       }),
   },
+  conformance: {
+    list: () => [
+      ...nodeTests('conformance', { env: { CONCORD_BUILD: 'build' } }),
+      ...nodeTests('conformance', {
+        only: ['echo'],
+        env: { CONCORD_BUILD: 'build-asan', ...ASAN },
+        label: 'conformance-asan',
+      }),
+    ],
+  },
   integration: { list: () => nodeTests('integration', { env: { CONCORD_BUILD: 'build' } }) },
   'integration-asan': {
     list: () =>

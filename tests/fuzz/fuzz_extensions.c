@@ -75,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)make_request(input, "Sec-WebSocket-Protocol", &req);
     bool has = http_header_has_token(&req, "sec-websocket-protocol", "a");
     CHECK(!has || memchr(input.data, 'a', input.len) || memchr(input.data, 'A', input.len));
+    bool is_offered = http_offers_subprotocol(&req, "a");
+    CHECK(!is_offered || (has && memchr(input.data, 'a', input.len)));
     free_slice(&copy);
     return 0;
 }

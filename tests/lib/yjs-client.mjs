@@ -7,10 +7,12 @@ import Y, { PROVIDERS } from './yjs.mjs';
 process.setMaxListeners(0);
 
 /* { doc, provider }, in step with the room unless `isSynced` is false; ends with the test. */
-export const joinYjs = async (t, server, room, { version = '3.x', isSynced = true } = {}) => {
+export const joinYjs = async (
+  t, server, room, { version = '3.x', isSynced = true, Socket = WebSocket } = {},
+) => {
   const doc = new Y.Doc();
   const provider = new PROVIDERS[version](server.ws('/yjs'), room, doc, {
-    WebSocketPolyfill: WebSocket,
+    WebSocketPolyfill: Socket,
     disableBc: true,
   });
   t.after(() => {
