@@ -660,9 +660,9 @@ static unsigned begin_body(struct conn *c, const struct http_request *req, size_
 {
     size_t max = 0;
 
-    if (req->is_chunked)
-        return 411;
     unsigned status = c->conns->handler->on_head(c->conns->ctx, c, req, &max);
+    if (status == 0 && req->is_chunked)
+        status = 411;
     if (status == 0 && req->body_len > max)
         status = 413;
     if (status != 0)
