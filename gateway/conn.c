@@ -401,23 +401,11 @@ static void drop_shared(struct conn *c)
     c->owner->on_behind(c->owner_ctx);
 }
 
-/* The frames as this client gets them; compressed they are the same for all who want them so. */
-static struct blob *wire_form(struct conn *c, struct blob *frames)
-{
-    struct slice bytes = blob_slice(frames);
-
-    if (!c->ws.deflate)
-        return frames;
-    if (!frames->compressed)
-        frames->compressed = ws_compress_frames(c->ws.deflate, &bytes, 1);
-    return frames->compressed ? frames->compressed : frames;
-}
-
 void conn_send(struct conn *c, struct blob *frames)
 {
     if (c->state != CONN_OPEN)
         return;
-    frames = wire_form(c, frames);
+    frames = c->ws.deflate ? ws_compress_blob(c->ws.deflate, frames) : frames;
     if (is_too_slow(c, frames->len))
         drop_shared(c);
     if (c->state == CONN_OPEN && is_too_slow(c, frames->len)) {
@@ -440,7 +428,8 @@ void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames)
 {
     if (c->state != CONN_OPEN || c->is_behind)
         return;
-    frames = prefix ? frames : wire_form(c, frames);
+    if (c->ws.deflate && !prefix)
+        frames = ws_compress_blob(c->ws.deflate, frames);
     if (is_too_slow(c, frames->len + (prefix ? prefix->len : 0))) {
         drop_shared(c);
         return;
@@ -576,12 +565,6 @@ static bool is_websocket(const struct conn *c)
     return c->state == CONN_OPEN || c->state == CONN_CLOSING;
 }
 
-/* Compressed messages, with which one fills memory at little cost, leave half to the others. */
-static size_t partial_max(const struct conn *c)
-{
-    return c->ws.inflater ? CONN_PARTIAL_MAX / 2 : CONN_PARTIAL_MAX;
-}
-
 static void handle_frames(struct conn *c, uint8_t *data, size_t len)
 {
     enum ws_event_kind kind = WS_EVENT_MESSAGE;
@@ -595,7 +578,9 @@ static void handle_frames(struct conn *c, uint8_t *data, size_t len)
     if (!is_websocket(c))
         return;
     set_partial(c, ws_parser_held_bytes(&c->ws));
-    if (c->conns->partial_bytes > partial_max(c))
+    /* Compressed messages, with which one fills memory at little cost, leave half to the others. */
+    size_t partial_max = c->ws.inflater ? CONN_PARTIAL_MAX / 2 : CONN_PARTIAL_MAX;
+    if (c->conns->partial_bytes > partial_max)
         fail(c, WS_CLOSE_TRY_LATER, "the server is out of memory for incomplete messages");
     else if (!ws_parser_is_midway(&c->ws))
         c->message_ms = 0;

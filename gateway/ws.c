@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #define MASKED        0x80
+#define MASK_BYTES    4u
 #define MESSAGE_START 4096u /* bytes first allocated for a message that comes in pieces */
 #define BLOCK_SHARE   64u   /* compressed, what cannot be compressed is longer by one in so many */
 
@@ -16,7 +17,8 @@ void ws_parser_init(struct ws_parser *p, const struct ws_limits *limits, struct 
 
 static void release_message(struct ws_parser *p)
 {
-    inflater_free(TAKE_PTR(p->inflater));
+    if (p->inflater)
+        inflater_free(TAKE_PTR(p->inflater));
     free(p->message);
     p->message = NULL;
     p->message_len = p->message_cap = 0;
@@ -160,28 +162,43 @@ static enum ws_event_kind check_length(struct ws_parser *p, struct ws_event *ret
     return WS_EVENT_NONE;
 }
 
+/* Takes octets until the header has `want` of them; false: it still has less. */
+static bool take_head(struct ws_parser *p, uint8_t want, uint8_t **data, size_t *len)
+{
+    while (p->head_len<want && * len> 0) {
+        p->head[p->head_len++] = **data;
+        (*data)++;
+        (*len)--;
+    }
+    return p->head_len >= want;
+}
+
 /* Takes header octets, each checked as soon as it is there. NONE: look at `state`. */
 static enum ws_event_kind read_head(struct ws_parser *p, uint8_t **data, size_t *len,
                                     struct ws_event *ret)
 {
-    while (*len > 0) {
-        enum ws_event_kind kind = WS_EVENT_NONE;
-        p->head[p->head_len++] = **data;
-        (*data)++;
-        (*len)--;
-        if (p->head_len == 1)
-            kind = check_first_octet(p, ret);
-        else if (p->head_len == 2)
-            kind = check_second_octet(p, ret);
-        if (kind == WS_EVENT_NONE && p->head_len >= 2 && p->head_len == 2 + length_bytes(p))
+    enum ws_event_kind kind = WS_EVENT_NONE;
+
+    if (p->head_len == 0 && take_head(p, 1, data, len))
+        kind = check_first_octet(p, ret);
+    if (kind == WS_EVENT_NONE && p->head_len == 1 && take_head(p, 2, data, len)) {
+        kind = check_second_octet(p, ret);
+        if (kind == WS_EVENT_NONE && length_bytes(p) == 0)
             kind = check_length(p, ret);
+    }
+    if (kind != WS_EVENT_NONE || p->head_len < 2)
+        return kind;
+
+    uint8_t fields = (uint8_t)(2 + length_bytes(p));
+    if (p->head_len < fields) {
+        if (!take_head(p, fields, data, len))
+            return WS_EVENT_NONE;
+        kind = check_length(p, ret);
         if (kind != WS_EVENT_NONE)
             return kind;
-        if (p->head_len > 2 && p->head_len == 2 + length_bytes(p) + 4) {
-            p->state = WS_PARSER_PAYLOAD;
-            return WS_EVENT_NONE;
-        }
     }
+    if (take_head(p, (uint8_t)(fields + MASK_BYTES), data, len))
+        p->state = WS_PARSER_PAYLOAD;
     return WS_EVENT_NONE;
 }
 

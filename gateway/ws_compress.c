@@ -139,3 +139,12 @@ struct blob *ws_compress_frames(struct deflate *deflate, const struct slice *par
         memcpy(frames->data, out, len);
     return frames;
 }
+
+struct blob *ws_compress_blob(struct deflate *deflate, struct blob *frames)
+{
+    struct slice bytes = blob_slice(frames);
+
+    if (!frames->compressed)
+        frames->compressed = ws_compress_frames(deflate, &bytes, 1);
+    return frames->compressed ? frames->compressed : frames;
+}

@@ -14,3 +14,6 @@ struct deflate;
 /* A new blob of the same frames as `parts` hold together, those that are worth it compressed. NULL
  * if none is, if there is too much, or without memory. */
 struct blob *ws_compress_frames(struct deflate *deflate, const struct slice *parts, size_t count);
+/* The same of a blob, made with its first recipient and kept with it; borrowed from it. The blob
+ * itself where ws_compress_frames() gives none. */
+struct blob *ws_compress_blob(struct deflate *deflate, struct blob *frames);

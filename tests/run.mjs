@@ -138,6 +138,7 @@ const SUITES = {
         label: 'conformance-asan',
       }),
     ],
+    width: availableParallelism(),
   },
   integration: { list: () => nodeTests('integration', { env: { CONCORD_BUILD: 'build' } }) },
   'integration-asan': {

@@ -1,5 +1,5 @@
-/* Rows about the end of a connection (RFC 6455, sections 5.5.1 and 7). See framing.mjs for what a row
- * is. */
+/* Rows about the end of a connection (RFC 6455, sections 5.5.1 and 7). See framing.mjs for what a
+ * row is. */
 import { CHOPS, fails, gotText, inEveryChop } from './framing.mjs';
 import { CLOSE, FIN, MORE, TEXT, closing, fragments, frame, hex, ping, text } from './wire.mjs';
 
@@ -28,12 +28,17 @@ const forms = [
   { id: '7.3.8', send: [closing(1000, '*'.repeat(124))], ends: fails(1002) },
   { id: '7.3.9+', chop: 'octet', send: [closing(4000, 'é😀')], ends: closes(4000) },
   { id: '7.3.10+', send: fragments(CLOSE, [hex('03'), hex('e8')]), ends: fails(1002) },
-  { id: '7.5.1', send: [closing(1000, hex('cebae1bdb9cf83cebcceb5eda080656469746564'))], ends: fails(1007) },
+  {
+    id: '7.5.1', send: [closing(1000, hex('cebae1bdb9cf83cebcceb5eda080656469746564'))],
+    ends: fails(1007),
+  },
   { id: '7.5.2+', send: [closing(1000, hex('e282'))], ends: fails(1007) },
 ];
 
 const row = (id, code, ends) => ({ id, chop: CHOPS[code % 3], send: [closing(code)], ends });
-const GOOD = [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
+const GOOD = [
+  1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999,
+];
 const BAD = [0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999];
 const codes = [
   ...GOOD.map((code, i) => row(`7.7.${i + 1}`, code, closes(code))),

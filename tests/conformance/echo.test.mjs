@@ -1,5 +1,5 @@
-/* The codec and the connections of the gateway, by an echo program: what RFC 6455 and RFC 7692 ask of
- * a server, as tables of what a client sends and what must come of it. */
+/* The codec and the connections of the gateway, by an echo program: what RFC 6455 and RFC 7692 ask
+ * of a server, as tables of what a client sends and what must come of it. */
 import assert from 'node:assert/strict';
 import { before, describe } from 'node:test';
 import { suiteScope } from '../lib/scope.mjs';

@@ -1,19 +1,20 @@
 /*
- * Rows about frames (RFC 6455, sections 5.2 to 5.6). Their numbers follow the groups of the Autobahn
- * test suite, with more of our own (`+`). A row:
+ * Rows about frames (RFC 6455, sections 5.2 to 5.6). Their numbers follow the groups of the
+ * Autobahn test suite, with more of our own (`+`). A row:
  *
  *     send    what the client sends, frame by frame
  *     chop    how it is written: 'whole' (default), 'frame', 'octet', or pieces of so many octets
  *     expect  the messages and pongs that must come, in order
  *     isEarly whether the frames follow the request without waiting for its answer
- *     ends    how it ends: nothing for a close by the client, which the runner sends behind the rest
- *             and which must be answered; { fails: code } for a failure that the server closes with;
- *             { closes: code } for a close frame among those sent, answered with this code, null for
- *             one without; { cut: true } for a client that ends its side of the connection, for which
- *             the server sends no close frame
+ *     ends    how it ends: nothing for a close by the client, which the runner sends behind the
+ *             rest and which must be answered; { fails: code } for a failure that the server closes
+ *             with; { closes: code } for a close frame among those sent, answered with this code,
+ *             null for one without; { cut: true } for a client that ends its side of the
+ *             connection, for which the server sends no close frame
  */
 import {
-  BINARY, FIN, MORE, PING, PONG, TEXT, binary, closing, fragments, frame, hex, ping, pong, slices, text,
+  BINARY, FIN, MORE, PING, PONG, TEXT, binary, closing, fragments, frame, hex, ping, pong, slices,
+  text,
 } from './wire.mjs';
 
 export const gotText = (payload) => ({ opcode: TEXT, payload });
@@ -36,11 +37,19 @@ const lengths = (group, send, got, payloadOf) => [
   ...SIZES.map((size, i) => ({
     id: `1.${group}.${i + 1}`, send: [send(payloadOf(size))], expect: [got(payloadOf(size))],
   })),
-  { id: `1.${group}.8`, chop: 997, send: [send(payloadOf(65536))], expect: [got(payloadOf(65536))] },
+  {
+    id: `1.${group}.8`, chop: 997, send: [send(payloadOf(65536))], expect: [got(payloadOf(65536))],
+  },
   ...SIZES.slice(0, -2).map((size, i) => ({
-    id: `1.${group}.${i + 9}+`, chop: 'octet', send: [send(payloadOf(size))], expect: [got(payloadOf(size))],
+    id: `1.${group}.${i + 9}+`,
+    chop: 'octet',
+    send: [send(payloadOf(size))],
+    expect: [got(payloadOf(size))],
   })),
-  { id: `1.${group}.14+`, chop: 'octet', send: [send(payloadOf(300))], expect: [got(payloadOf(300))] },
+  {
+    id: `1.${group}.14+`, chop: 'octet', send: [send(payloadOf(300))],
+    expect: [got(payloadOf(300))],
+  },
 ];
 const stars = (size) => '*'.repeat(size);
 const ALL_OCTETS = Buffer.from(Array.from({ length: 256 }, (_, i) => (i * 31) & 0xff));
@@ -52,7 +61,10 @@ const tenPings = Array.from({ length: 10 }, (_, i) => `payload-${i}`);
 const pings = [
   { id: '2.1', send: [ping()], expect: [gotPong()] },
   { id: '2.2', send: [ping('Hello, world!')], expect: [gotPong('Hello, world!')] },
-  { id: '2.3', send: [ping(hex('00 ff fe fd fc fb 00 ff'))], expect: [gotPong(hex('00 ff fe fd fc fb 00 ff'))] },
+  {
+    id: '2.3', send: [ping(hex('00 ff fe fd fc fb 00 ff'))],
+    expect: [gotPong(hex('00 ff fe fd fc fb 00 ff'))],
+  },
   { id: '2.4', send: [ping(octets(125))], expect: [gotPong(octets(125))] },
   { id: '2.5', send: [ping(octets(126))], ends: fails(1002) },
   { id: '2.6', chop: 'octet', send: [ping(octets(125))], expect: [gotPong(octets(125))] },
@@ -61,8 +73,13 @@ const pings = [
   { id: '2.9', send: [pong('unasked'), ping('asked')], expect: [gotPong('asked')] },
   ...inEveryChop('2.10', { send: tenPings.map(ping), expect: tenPings.map(gotPong) }),
   { id: '2.13+', send: [pong(octets(126))], ends: fails(1002) },
-  { id: '2.14+', chop: 'octet', send: [frame(FIN | PING, '', { length: 65536 })], ends: fails(1002) },
-  { id: '2.15+', send: [ping(''), text(''), ping('x')], expect: [gotPong(), gotText(''), gotPong('x')] },
+  {
+    id: '2.14+', chop: 'octet', send: [frame(FIN | PING, '', { length: 65536 })], ends: fails(1002),
+  },
+  {
+    id: '2.15+', send: [ping(''), text(''), ping('x')],
+    expect: [gotPong(), gotText(''), gotPong('x')],
+  },
 ];
 
 /* ---- 3: reserved bits ---- */
@@ -80,7 +97,8 @@ const reserved = [
     id: `3.${8 + i}+`, send: [frame(FIN | 0x40 | opcode, '')], ends: fails(1002),
   })),
   { id: '3.12+', send: [frame(TEXT, 'a'), frame(FIN | 0x20 | MORE, 'b')], ends: fails(1002) },
-  { id: '3.13+', send: [Buffer.from([FIN | 0x10 | TEXT])], ends: fails(1002) }, /* at its first octet */
+  /* at its first octet */
+  { id: '3.13+', send: [Buffer.from([FIN | 0x10 | TEXT])], ends: fails(1002) },
 ];
 
 /* ---- 4: opcodes ---- */
@@ -118,21 +136,38 @@ const fragmented = [
     id: '5.15', send: [...fragments(TEXT, two), frame(MORE, 'none'), text('x')],
     expect: [whole], ends: fails(1002),
   },
-  { id: '5.16', send: [frame(MORE, 'a'), frame(TEXT, 'b'), frame(FIN | MORE, 'c')], ends: fails(1002) },
-  { id: '5.17', send: [frame(FIN | MORE, 'a'), frame(TEXT, 'b'), frame(FIN | MORE, 'c')], ends: fails(1002) },
+  {
+    id: '5.16', send: [frame(MORE, 'a'), frame(TEXT, 'b'), frame(FIN | MORE, 'c')],
+    ends: fails(1002),
+  },
+  {
+    id: '5.17', send: [frame(FIN | MORE, 'a'), frame(TEXT, 'b'), frame(FIN | MORE, 'c')],
+    ends: fails(1002),
+  },
   { id: '5.18', send: [frame(TEXT, 'a'), text('b')], ends: fails(1002) },
   ...inEveryChop('5.19', {
     send: withPings, expect: [gotPong('first'), gotPong('second'), gotText(five.join(''))],
   }),
   { id: '5.22+', send: [frame(TEXT, 'a'), frame(BINARY, 'b')], ends: fails(1002) },
   /* A ping between fragments is answered before the message has its end. */
-  { id: '5.23+', send: [frame(TEXT, 'a'), ping('now'), frame(0x83, '')], expect: [gotPong('now')], ends: fails(1002) },
+  {
+    id: '5.23+', send: [frame(TEXT, 'a'), ping('now'), frame(0x83, '')], expect: [gotPong('now')],
+    ends: fails(1002),
+  },
   { id: '5.24+', send: fragments(BINARY, ['', '', '']), expect: [gotBinary('')] },
-  { id: '5.25+', send: fragments(TEXT, Array(4096).fill('x')), expect: [gotText('x'.repeat(4096))] },
+  {
+    id: '5.25+', send: fragments(TEXT, Array(4096).fill('x')), expect: [gotText('x'.repeat(4096))],
+  },
   { id: '5.26+', send: fragments(TEXT, Array(4097).fill('x')), ends: fails(1008) },
   { id: '5.27+', send: [frame(8, hex('03e8'))], ends: fails(1002) },
-  { id: '5.29+', send: [frame(TEXT, 'a'), ping('now')], expect: [gotPong('now')], ends: { cut: true } },
-  { id: '5.28+', send: [...fragments(TEXT, two), ...fragments(BINARY, two)], expect: [whole, gotBinary(two.join(''))] },
+  {
+    id: '5.29+', send: [frame(TEXT, 'a'), ping('now')], expect: [gotPong('now')],
+    ends: { cut: true },
+  },
+  {
+    id: '5.28+', send: [...fragments(TEXT, two), ...fragments(BINARY, two)],
+    expect: [whole, gotBinary(two.join(''))],
+  },
 ];
 
 /* ---- 9 and 10: larger messages ---- */
@@ -159,13 +194,20 @@ const large = [
     { id: `9.6.${i + 1}`, chop, send: [binary(octets(MIB))], expect: [gotBinary(octets(MIB))] },
   ]),
   ...[0, 16, 64, 256, 1024, 4096].map((size, i) => ({
-    id: `9.7.${i + 1}`, send: Array(1000).fill(text(stars(size))), expect: Array(1000).fill(gotText(stars(size))),
+    id: `9.7.${i + 1}`,
+    send: Array(1000).fill(text(stars(size))),
+    expect: Array(1000).fill(gotText(stars(size))),
   })),
   { id: '9.9.1+', send: [binary(octets(16 * MIB))], expect: [gotBinary(octets(16 * MIB))] },
   { id: '9.9.2+', send: [frame(FIN | BINARY, '', { length: 16 * MIB + 1 })], ends: fails(1009) },
-  { id: '9.9.3+', send: [frame(BINARY, octets(KIB)), frame(MORE, '', { length: 16 * MIB })], ends: fails(1009) },
   {
-    id: '10.1.1', send: fragments(TEXT, slices(stars(65536), 1300)), expect: [gotText(stars(65536))],
+    id: '9.9.3+', send: [frame(BINARY, octets(KIB)), frame(MORE, '', { length: 16 * MIB })],
+    ends: fails(1009),
+  },
+  {
+    id: '10.1.1',
+    send: fragments(TEXT, slices(stars(65536), 1300)),
+    expect: [gotText(stars(65536))],
   },
 ];
 
@@ -210,6 +252,9 @@ export const FRAMING = [
     expect: [gotText('early'), gotPong('p')],
   })),
   { id: '+failure-behind-the-request', isEarly: true, send: [frame(0x83)], ends: fails(1002) },
-  { id: '+half-a-frame-behind-the-request', isEarly: true, chop: 200, send: [text('*'.repeat(300))], expect: [gotText('*'.repeat(300))] },
+  {
+    id: '+half-a-frame-behind-the-request', isEarly: true, chop: 200, send: [text('*'.repeat(300))],
+    expect: [gotText('*'.repeat(300))],
+  },
   { id: '+closing-inside', send: [frame(TEXT, 'x'), closing(1000)], ends: { closes: 1000 } },
 ];

@@ -1,7 +1,7 @@
 /*
- * Rows about the opening handshake (RFC 6455, section 4; RFC 9112): a request, written as HTTP or raw,
- * and the status of its answer. `headers` are those that the answer must have, by lower-case name;
- * null for one that it must not have.
+ * Rows about the opening handshake (RFC 6455, section 4; RFC 9112): a request, written as HTTP or
+ * raw, and the status of its answer. `headers` are those that the answer must have, by lower-case
+ * name; null for one that it must not have.
  */
 import { KEY, acceptOf } from './wire.mjs';
 
@@ -13,9 +13,11 @@ const BASE = {
   'Sec-WebSocket-Key': KEY,
 };
 
-/* A handshake with these headers in place of those of the same name; null leaves one out, an array is
- * that many headers. `extra` are lines behind them. */
-const ask = (path, { method = 'GET', version = 'HTTP/1.1', target = path, extra = [], ...changes } = {}) => {
+/* A handshake with these headers in place of those of the same name; null leaves one out, an array
+ * is that many headers. `extra` are lines behind them. */
+const ask = (
+  path, { method = 'GET', version = 'HTTP/1.1', target = path, extra = [], ...changes } = {},
+) => {
   const headers = { ...BASE, ...changes };
   const lines = Object.entries(headers).flatMap(([name, values]) =>
     [values].flat().filter((value) => value !== null).map((value) => `${name}: ${value}`));
@@ -32,7 +34,9 @@ const ACCEPTED = {
 const VERSIONS = { 'sec-websocket-version': ['13'], upgrade: ['websocket'] };
 
 const good = (id, changes) => ({ id, changes, status: 101, headers: ACCEPTED });
-const bad = (id, changes, status = 400) => ({ id, changes, status, headers: status === 426 ? VERSIONS : {} });
+const bad = (id, changes, status = 400) => ({
+  id, changes, status, headers: status === 426 ? VERSIONS : {},
+});
 const raw = (id, change, status = 400) => ({ id, change, status, headers: {} });
 
 const connection = [
@@ -100,11 +104,13 @@ const request = [
 ];
 
 const syntax = [
-  good('header names in any case', { Host: null, Connection: null, extra: ['hOsT: a', 'CONNECTION: upgrade'] }),
+  good('header names in any case', {
+    Host: null, Connection: null, extra: ['hOsT: a', 'CONNECTION: upgrade'],
+  }),
   raw('an empty line before', (text) => `\r\n${text}`, 101),
   raw('no space behind the colon', (text) => text.replace('Host: ', 'Host:'), 101),
   raw('a folded header', (text) => text.replace('Host: localhost', 'Host: localhost\r\n  folded')),
-  raw('a fold with a tab', (text) => text.replace('Connection: Upgrade', 'Connection: keep-alive,\r\n\tUpgrade')),
+  raw('a fold with a tab', (text) => text.replace(': Upgrade', ': keep-alive,\r\n\tUpgrade')),
   raw('bare line feeds', (text) => text.replaceAll('\r\n', '\n')),
   raw('one bare line feed', (text) => text.replace('localhost\r\n', 'localhost\n')),
   raw('a bare carriage return', (text) => text.replace('localhost\r\n', 'localhost\r')),
@@ -125,8 +131,8 @@ const syntax = [
 
 const lists = [
   ...[
-    'constructor', '__proto__; toString=1', 'a; b="c', ';;;', '=', '"', 'permessage-deflate', ','.repeat(4000),
-    `x${'; a'.repeat(2000)}`, 'x\xff', '',
+    'constructor', '__proto__; toString=1', 'a; b="c', ';;;', '=', '"', 'permessage-deflate',
+    ','.repeat(4000), `x${'; a'.repeat(2000)}`, 'x\xff', '',
   ].map((value, i) => good(`extensions ${i + 1}`, { 'Sec-WebSocket-Extensions': value })),
   good('extensions of many headers', { 'Sec-WebSocket-Extensions': Array(50).fill('a, b; c=1') }),
   bad('a million commas', { 'Sec-WebSocket-Extensions': ','.repeat(1e6) }, 431),

@@ -5,8 +5,10 @@ import { CLOSE, closing, describeFrame, exchange, slices, talk } from './wire.mj
 
 const NORMAL = 1000;
 
-const closeOf = (code) =>
-  code === null ? { opcode: CLOSE } : { opcode: CLOSE, payload: Buffer.from([code >> 8, code & 0xff]) };
+const closeOf = (code) => ({
+  opcode: CLOSE,
+  payload: code === null ? '' : Buffer.from([code >> 8, code & 0xff]),
+});
 
 /* The frames with which it must end. */
 const expectedEnd = (ends) => {
@@ -46,6 +48,8 @@ const checkHandshake = async (port, { request, status, headers }, chop) => {
 /* Each row at once, and in pieces of `chop` octets. */
 export const runHandshakes = (rows, port, { chops = [0] } = {}) => {
   for (const row of rows)
-    for (const chop of chops)
-      test(`${row.id}${chop ? `, in pieces of ${chop}` : ''}`, () => checkHandshake(port(), row, chop));
+    for (const chop of chops) {
+      const name = `${row.id}${chop ? `, in pieces of ${chop}` : ''}`;
+      test(name, () => checkHandshake(port(), row, chop));
+    }
 };

@@ -1,5 +1,5 @@
-/* Rows about text (RFC 6455, section 8.1): what is UTF-8 (RFC 3629) comes back, and what is not fails
- * the connection at the octet that makes it so. See framing.mjs for what a row is. */
+/* Rows about text (RFC 6455, section 8.1): what is UTF-8 (RFC 3629) comes back, and what is not
+ * fails the connection at the octet that makes it so. See framing.mjs for what a row is. */
 import { CHOPS, fails, gotBinary, gotText } from './framing.mjs';
 import { FIN, MORE, TEXT, binary, closing, fragments, frame, hex, slices, text } from './wire.mjs';
 
@@ -15,7 +15,10 @@ const empty = [
 
 const valid = [
   { id: '6.2.1', send: [text(MIXED)], expect: [gotText(MIXED)] },
-  { id: '6.2.2', send: fragments(TEXT, [MIXED.subarray(0, 12), MIXED.subarray(12)]), expect: [gotText(MIXED)] },
+  {
+    id: '6.2.2', send: fragments(TEXT, [MIXED.subarray(0, 12), MIXED.subarray(12)]),
+    expect: [gotText(MIXED)],
+  },
   { id: '6.2.3', send: fragments(TEXT, slices(MIXED, 1)), expect: [gotText(MIXED)] },
   { id: '6.2.4', send: fragments(TEXT, slices(GREEK, 1)), expect: [gotText(GREEK)] },
 ];
@@ -27,7 +30,10 @@ const atOnce = [
   { id: '6.3.2', send: fragments(TEXT, slices(Buffer.concat([bad, hex('656469746564')]), 1)) },
   { id: '6.4.1', send: [frame(TEXT, greek), frame(MORE, hex('f4 90 80 80'))] },
   { id: '6.4.2', send: [frame(TEXT, Buffer.concat([greek, hex('f4')])), frame(MORE, hex('90'))] },
-  { id: '6.4.3', chop: 'frame', send: [text(Buffer.concat([greek, hex('f4908080656469')])).subarray(0, 19)] },
+  {
+    id: '6.4.3', chop: 'frame',
+    send: [text(Buffer.concat([greek, hex('f4908080656469')])).subarray(0, 19)],
+  },
   { id: '6.4.4', chop: 'octet', send: [text(Buffer.concat([greek, hex('f490')])).subarray(0, 19)] },
   { id: '6.4.5+', chop: 'octet', send: [frame(FIN | TEXT, hex('ff'), { length: 1000 })] },
   { id: '6.4.6+', chop: 'octet', send: [frame(FIN | TEXT, hex('61c0'), { length: 1000 })] },

@@ -1,5 +1,5 @@
-/* WebSockets octet by octet: frames as clients send them, right or wrong, and a strict reader of what
- * a server sends. Knows nothing of npm `ws`, so that nothing is put right on the way. */
+/* WebSockets octet by octet: frames as clients send them, right or wrong, and a strict reader of
+ * what a server sends. Knows nothing of npm `ws`, so that nothing is put right on the way. */
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { constants as zlib, deflateRawSync, inflateRawSync } from 'node:zlib';
@@ -35,7 +35,8 @@ const masked = (payload) => {
   return out;
 };
 
-/* A frame of a client. `first` is its first octet; `length` is what the header claims, in `octets`. */
+/* A frame of a client. `first` is its first octet; `length` is what the header claims, in `octets`.
+ */
 export const frame = (first, payload = '', { isMasked = true, length, octets } = {}) => {
   const bytes = Buffer.from(payload);
   const field = lengthField(length ?? bytes.length, octets);
@@ -65,12 +66,16 @@ export const slices = (bytes, size) => {
   return Array.from({ length: count }, (_, i) => all.subarray(i * size, (i + 1) * size));
 };
 
-export const packed = (payload, options = {}) =>
-  deflateRawSync(Buffer.from(payload), { finishFlush: zlib.Z_SYNC_FLUSH, ...options }).subarray(0, -4);
-
 const TAIL = hex('0000ffff');
-const unpacked = (payload) =>
-  inflateRawSync(Buffer.concat([payload, TAIL]), { finishFlush: zlib.Z_SYNC_FLUSH });
+const FLUSH = { finishFlush: zlib.Z_SYNC_FLUSH };
+
+export const packed = (payload, options = {}) =>
+  deflateRawSync(Buffer.from(payload), { ...FLUSH, ...options }).subarray(0, -TAIL.length);
+
+const unpacked = (payload) => {
+  if (payload.subarray(-TAIL.length).equals(TAIL)) throw new Error('the end was not taken off');
+  return inflateRawSync(Buffer.concat([payload, TAIL]), FLUSH);
+};
 
 /* ---- what comes ---- */
 
@@ -79,7 +84,8 @@ const readLength = (bytes) => {
   if (short < 126) return { length: short, head: 2 };
   if (bytes.length < (short === 126 ? 4 : 10)) return null;
   const length = short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
-  if (length < (short === 126 ? 126 : 65536)) throw new Error(`a length of ${length} is not minimal`);
+  const least = short === 126 ? 126 : 65536;
+  if (length < least) throw new Error(`a length of ${length} is not minimal`);
   return { length, head: short === 126 ? 4 : 10 };
 };
 
@@ -124,8 +130,8 @@ export const readHead = (latin1) => {
 
 /*
  * Connects, writes `first`, and once the head of an answer has come `pieces`, each by itself; with
- * `isCut` it then ends its side. Resolves when the server has ended its own with { head, body }: what
- * came, in two parts.
+ * `isCut` it then ends its side. Resolves when the server has ended its own with { head, body }:
+ * what came, in two parts.
  */
 export const exchange = (port, first, pieces = [], { isCut = false } = {}) =>
   new Promise((resolve, reject) => {
@@ -168,11 +174,15 @@ const chopped = (frames, chop) => {
   return all.length > 0 ? slices(all, chop === 'octet' ? 1 : chop) : [];
 };
 
-/* A WebSocket's life: the frames that the server has sent, in order, until it ended the connection. */
-export const talk = async (port, { path = '/', offer, send, chop = 'whole', ends = {}, isEarly }) => {
+/* A WebSocket's life: the frames that the server has sent, in order, until it ended the connection.
+ */
+export const talk = async (
+  port, { path = '/', offer, send, chop = 'whole', ends = {}, isEarly },
+) => {
   const lines = offer ? [`Sec-WebSocket-Extensions: ${offer}`] : [];
   const request = Buffer.from(upgrade(path, lines));
-  const [first, pieces] = isEarly ? [chopped([request, ...send], chop), []] : [request, chopped(send, chop)];
+  const first = isEarly ? chopped([request, ...send], chop) : request;
+  const pieces = isEarly ? [] : chopped(send, chop);
   const { head, body } = await exchange(port, first, pieces, { isCut: ends.cut });
   if (head?.status !== 101) throw new Error(`the handshake was answered with ${head?.status}`);
   const [agreed] = head.headers['sec-websocket-extensions'] ?? [];
@@ -181,13 +191,16 @@ export const talk = async (port, { path = '/', offer, send, chop = 'whole', ends
 
 /* ---- comparing ---- */
 
-const NAMES = { [TEXT]: 'text', [BINARY]: 'binary', [CLOSE]: 'close', [PING]: 'ping', [PONG]: 'pong' };
+const NAMES = { [TEXT]: 'text', [BINARY]: 'binary', [PING]: 'ping', [PONG]: 'pong' };
+const SHOWN_OCTETS = 24;
 
 /* A frame as a short text. Of a close frame only the code counts. */
 export const describeFrame = ({ opcode, payload = '' }) => {
   const bytes = Buffer.from(payload);
   const name = NAMES[opcode] ?? `opcode ${opcode}`;
-  if (opcode === CLOSE) return `close ${bytes.length >= 2 ? bytes.readUInt16BE(0) : 'without a code'}`;
-  const shown = bytes.length <= 24 ? bytes.toString('hex') : createHash('sha1').update(bytes).digest('hex');
-  return `${name} of ${bytes.length}: ${shown}`;
+  if (opcode === CLOSE)
+    return `close ${bytes.length >= 2 ? bytes.readUInt16BE(0) : 'without a code'}`;
+  const isShort = bytes.length <= SHOWN_OCTETS;
+  const shown = isShort ? bytes : createHash('sha1').update(bytes).digest();
+  return `${name} of ${bytes.length}: ${shown.toString('hex')}`;
 };

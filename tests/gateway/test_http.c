@@ -65,6 +65,11 @@ static const struct {
     {"GET / HTTP/1.1\r\n" H "Content-Length: 1\r\nContent-Length: 2\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n" H "Content-Length: -1\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n" H "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
+    {"GET  / HTTP/1.1\r\n" H "\r\n", 400},
+    {"GET /  HTTP/1.1\r\n" H "\r\n", 400},
+    {"GET / HTTP/1.1 \r\n" H "\r\n", 400},
+    {"GET /\tHTTP/1.1\r\n" H "\r\n", 400},
+    {"GET /\r\n" H "\r\n", 400},
     {"hello\r\n\r\n", 400},
     {"\x16\x03\x01\x02 hello\r\n\r\n", 400},
     {"\r\n\r\n", 400},
@@ -201,6 +206,7 @@ static const struct {
     {"GET / HTTP/1.1\r\n" H UP CON VER "Sec-WebSocket-Key: c2hvcnQ=\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n" H UP CON VER "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=a\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n" H UP CON VER "Sec-WebSocket-Key: dGhlIHNh*XBsZSBub25jZQ==\r\n\r\n", 400},
+    {"GET / HTTP/1.1\r\n" H UP CON VER "Sec-WebSocket-Key: -GhlIHNhbXBsZSBub25jZQ==\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n" H UP CON VER KEY "Content-Length: 1\r\n\r\n", 400},
     {"GET / HTTP/1.0\r\n" UP CON VER KEY "\r\n", 400},
     {"POST / HTTP/1.1\r\n" H UP CON VER KEY "\r\n", 405},
@@ -219,6 +225,28 @@ Test(http, handshakes)
         /* The example of RFC 6455, section 1.3. */
         if (status == 101)
             cr_expect(strcmp(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0, "%s", accept);
+    }
+}
+
+/* Other than words of HTTP a subprotocol is compared to the letter. */
+Test(http, subprotocols)
+{
+    static const struct {
+        const char *offer;
+        bool is_ours;
+    } offers[] = {
+        {"a.v1", true},   {"b, a.v1", true}, {"b ,a.v1,c", true}, {"A.v1", false},
+        {"a.v10", false}, {"", false},       {"b a.v1", false},   {",,", false},
+    };
+
+    for (size_t i = 0; i < sizeof(offers) / sizeof(offers[0]); i++) {
+        struct http_request req = {.header_count = 2};
+        req.headers[0] =
+            (struct http_header){slice_str("SEC-WebSocket-Protocol"), slice_str("other")};
+        req.headers[1] =
+            (struct http_header){slice_str("sec-websocket-protocol"), slice_str(offers[i].offer)};
+        cr_expect(http_offers_subprotocol(&req, "a.v1") == offers[i].is_ours, "%s",
+                  offers[i].offer);
     }
 }
 

@@ -381,6 +381,25 @@ Test(ws_compress, too_much_is_left_alone)
     blob_unref(most);
 }
 
+/* Recipients share one compressed form, which lives as long as somebody holds it. */
+Test(ws_compress, blobs_keep_their_compressed_form)
+{
+    static uint8_t text[5000];
+
+    fill(text, sizeof(text));
+    struct blob *frame = ws_frame(WS_TEXT, slice_of(text, sizeof(text)));
+    struct blob *b = blob_ref(ws_compress_blob(deflater, frame));
+    cr_expect(b != frame);
+    cr_expect(ws_compress_blob(deflater, frame) == b);
+    blob_unref(frame);
+    struct slice rest = blob_slice(b);
+    expect_frame(&rest, WS_FIN | WS_RSV1 | WS_TEXT, slice_of(text, sizeof(text)));
+    blob_unref(b);
+    struct blob *small = ws_frame(WS_TEXT, slice_str("small"));
+    cr_expect(ws_compress_blob(deflater, small) == small);
+    blob_unref(small);
+}
+
 /* A document lies in another blob than the head of its frame. Whoever asks gets the same form. */
 Test(ws_compress, answers_in_parts)
 {

@@ -1,9 +1,12 @@
-/* permessage-deflate, where it is turned on: the clients that want it and the others share rooms. */
+/* permessage-deflate, where it is turned on: the clients that want it and the others share rooms.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import WebSocket from 'ws';
-import { BINARY, FIN, MORE, RSV1, describeFrame, frame, packed, slices, talk } from '../conformance/wire.mjs';
+import {
+  BINARY, FIN, MORE, RSV1, describeFrame, frame, packed, slices, talk,
+} from '../conformance/wire.mjs';
 import { joinJson } from '../lib/json-client.mjs';
 import { suiteScope } from '../lib/scope.mjs';
 import { startServer } from '../lib/server.mjs';
