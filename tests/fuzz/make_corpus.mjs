@@ -647,7 +647,7 @@ write('ws', {
   'deflated-damage': frames(DEFLATE, aFrame(TEXT | RSV1, hex('ff ff ff'))),
   'deflated-utf8': frames(DEFLATE, aFrame(MORE | RSV1, packed(hex('61 ff'))), aFrame(PING)),
   /* Damage behind what is too much, or no text: the first of them counts, however it is cut. */
-  'deflated-over-damage': frames(DEFLATE, aFrame(BINARY | RSV1, Buffer.concat([packed(Buffer.alloc(9000)), hex('0006')]))),
+  'deflated-over-damage': frames(DEFLATE, aFrame(BINARY | RSV1, Buffer.concat([packed(Buffer.alloc(9000)), hex('0000ffff 06')]))),
   'deflated-utf8-over': frames(DEFLATE, aFrame(TEXT | RSV1, packed(Buffer.concat([hex('ff'), Buffer.alloc(9000)])))),
   bomb: frames(DEFLATE, aFrame(BINARY | RSV1, packed(Buffer.alloc(100000)))),
   'at-the-limit': frames(DEFLATE, aFrame(BINARY | RSV1, packed(Buffer.alloc(8192)))),
