@@ -11,6 +11,9 @@
 #include <sys/stat.h>
 #include <sys/uio.h>
 
+/* Of the file. Most rooms are read more than they are edited: a new one gets no page more than its
+ * beginning needs; the rest of the last one is enough for the first edits. */
+#define PAGE_BYTES        (4u << 10)
 #define GROW_MIN          (16u << 10)
 #define GROW_MAX          (4u << 20)
 #define RECORDS_PER_WRITE 64u
@@ -141,7 +144,7 @@ int segment_start(int fd, const struct segment_start *start, struct segment **re
 {
     struct segment_header *h;
     uint64_t end = SEGMENT_HEADER_BYTES + segment_align(start->checkpoint.len);
-    uint64_t allocated = end + GROW_MIN;
+    uint64_t allocated = (end / PAGE_BYTES + 1) * PAGE_BYTES;
     struct boot_id boot_id = {0};
 
     assert(start->tenant.len < sizeof(h->tenant) && start->room.len < sizeof(h->room));

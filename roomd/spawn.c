@@ -15,6 +15,11 @@
  * replaced. */
 #define ROOM_FDS_MAX 512
 
+/* Above the links. The kernel lets go of the highest descriptor first when a process ends: so the
+ * supervisor hears of it before a gateway that has lost its link can ask for the room again. Not
+ * higher than libevent has room for from the start. */
+#define CONTROL_FD 31
+
 #define ORPHAN_MS 60000u
 
 #ifdef CONCORD_ASAN
@@ -50,6 +55,18 @@ static void close_others(int a, int b)
     (void)close_range(high + 1, UINT_MAX, 0);
 }
 
+/* Moves a descriptor to the lowest free number from `least` on. A process keeps a row up to the
+ * highest that it watches, and the supervisor's numbers are as high as it has rooms. */
+static int lower_fd(int fd, int least)
+{
+    int low = fcntl(fd, F_DUPFD_CLOEXEC, least);
+
+    if (low < 0)
+        return fd;
+    (void)close(low < fd ? fd : low);
+    return low < fd ? low : fd;
+}
+
 static void set_limit(__rlimit_resource_t resource, rlim_t limit)
 {
     struct rlimit r = {.rlim_cur = limit, .rlim_max = limit};
@@ -73,8 +90,6 @@ static _Noreturn void run_child(const struct spawn *spawn, int control_fd, int s
 {
     struct room_boot boot = {.tenant = spawn->tenant,
                              .room = spawn->room,
-                             .control_fd = control_fd,
-                             .segment_fd = segment_fd,
                              .adopt_path = spawn->adopt_path,
                              .is_careful = spawn->is_careful,
                              .turn_cpu_ms = spawn->turn_cpu_ms,
@@ -87,6 +102,8 @@ static _Noreturn void run_child(const struct spawn *spawn, int control_fd, int s
     (void)prctl(PR_SET_NAME, "room");
     (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     close_others(control_fd, segment_fd);
+    boot.control_fd = lower_fd(control_fd, CONTROL_FD);
+    boot.segment_fd = lower_fd(segment_fd, STDERR_FILENO + 1);
     set_limit(RLIMIT_CORE, 0);
     set_limit(RLIMIT_NOFILE, ROOM_FDS_MAX);
     if (spawn_can_bound_memory && spawn->memory_mib > 0)
@@ -112,7 +129,9 @@ int spawn_room(const struct spawn *spawn, struct spawned *ret_spawned)
      * child, and tell the supervisor over the descriptors that both have. */
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    /* Not fork(): there is one thread, so the C library has no lock to put in order in the child,
+     * which costs every room the pages that these locks are in. */
+    pid_t pid = _Fork();
     if (pid == 0)
         run_child(spawn, control[1], TAKE_FD(segment_fd), &before);
     r = pid < 0 ? -errno : 0;
