@@ -239,6 +239,7 @@ static void note_seen(struct room_link *link, uint64_t seq)
         link->seen_seq = seq;
 }
 
+/* An update without an author is the whole document, and everybody's edits are in it. */
 static int handle_update(struct room_link *link, const struct msg_room_update *m)
 {
     struct blob *frames[DIALECT_COUNT] = {0};
@@ -250,6 +251,10 @@ static int handle_update(struct room_link *link, const struct msg_room_update *m
         struct blob **frame = &frames[s->dialect->kind];
         if (s->state != SESSION_LIVE || s->id == m->session || s->dialect->lens != LENS_NONE)
             continue;
+        if (m->session == 0 && session_would_believe(s, m->seq)) {
+            session_await_whole(s, m->seq);
+            continue;
+        }
         if (!*frame)
             *frame = s->dialect->encode_update(m);
         if (*frame)

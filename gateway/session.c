@@ -37,7 +37,6 @@ static void release(void *ctx)
     blob_unref(s->known);
     blob_unref(s->prefix);
     principal_unref(s->principal);
-    answer_unref(s->late_whole);
     blob_unref(s->awareness);
     free(s);
 }
@@ -350,8 +349,12 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
 
 /* ---- answers to questions ---- */
 
-static void send_answer(struct session *s, struct answer *answer)
+/* `vector`: what the client has with it; NULL if that is not known. */
+static void send_answer(struct session *s, struct answer *answer, struct blob *vector)
 {
+    blob_unref(TAKE_PTR(s->known));
+    if (vector && vector->len <= SESSION_VECTOR_MAX)
+        s->known = blob_ref(vector);
     if (s->dialect->send_answer)
         s->dialect->send_answer(s, answer);
     else
@@ -365,42 +368,94 @@ struct blob *session_question(const struct session *s, bool *ret_is_difference)
     return s->question ? s->question : s->needs_difference ? s->known : NULL;
 }
 
-static void handle_difference(struct session *s, struct answer *answer)
+static void drop_late(struct late_answer *late)
 {
-    s->needs_difference = false;
-    go_live(s);
-    send_answer(s, answer);
+    answer_unref(late->answer);
+    blob_unref(late->vector);
+    *late = (struct late_answer){0};
+}
+
+static void send_later(struct session *s, struct late_answer *late, struct answer *answer,
+                       uint64_t seq, struct blob *vector)
+{
+    drop_late(late);
+    *late =
+        (struct late_answer){.answer = answer_ref(answer), .seq = seq, .vector = blob_ref(vector)};
+    room_link_watch_stored(s);
+}
+
+static void send_late(struct session *s, struct late_answer *late)
+{
+    struct late_answer out = *late;
+
+    *late = (struct late_answer){0};
+    send_answer(s, out.answer, out.vector);
+    drop_late(&out);
+}
+
+bool session_would_believe(const struct session *s, uint64_t seq)
+{
+    uint64_t acknowledged_seq = room_link_acknowledged_seq(s->link);
+
+    return s->dialect->has_echo && seq > acknowledged_seq &&
+           (s->unanswered.count > 0 || session_waits_for_store(s) ||
+            s->past_seq > acknowledged_seq);
 }
 
 /* The whole document stands for the echoes of edits. It also holds what came since the last of
  * them, so it waits until that is stored too. */
-static void handle_whole(struct session *s, struct answer *answer, uint64_t seq)
+static void handle_whole(struct session *s, struct answer *answer, uint64_t seq,
+                         struct blob *vector)
 {
     s->needs_whole = false;
-    if (seq <= room_link_acknowledged_seq(s->link)) {
-        send_answer(s, answer);
+    if (seq <= room_link_acknowledged_seq(s->link))
+        send_answer(s, answer, vector);
+    else
+        send_later(s, &s->late_whole, answer, seq, vector);
+}
+
+/* What may hold edits of the client's own waits a while for the store. */
+static void send_soon(struct session *s, struct answer *answer, uint64_t seq, struct blob *vector)
+{
+    if (!session_would_believe(s, seq)) {
+        send_answer(s, answer, vector);
         return;
     }
-    answer_unref(s->late_whole);
-    s->late_whole = answer_ref(answer);
-    s->late_seq = seq;
-    room_link_watch_stored(s);
+    if (!s->late_join.answer)
+        s->late_join_end_ms = mono_now_ms() + SESSION_JOIN_MS;
+    send_later(s, &s->late_join, answer, seq, vector);
+}
+
+static void handle_joined(struct session *s, struct answer *answer, uint64_t seq,
+                          struct blob *vector)
+{
+    struct blob *question = TAKE_PTR(s->question);
+
+    if (s->past_seq == 0 && !room_state_is_nothing(blob_slice(question)))
+        s->past_seq = seq;
+    blob_unref(question);
+    send_soon(s, answer, seq, vector);
+}
+
+/* Every edit is sent from here on, also while the difference waits: a client keeps what it gets too
+ * early. */
+static void handle_difference(struct session *s, struct answer *answer, uint64_t seq,
+                              struct blob *vector)
+{
+    s->needs_difference = false;
+    go_live(s);
+    send_soon(s, answer, seq, vector);
 }
 
 void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq,
                            struct blob *vector)
 {
-    blob_unref(TAKE_PTR(s->known));
-    if (vector->len <= SESSION_VECTOR_MAX)
-        s->known = blob_ref(vector);
-    if (s->question) {
-        blob_unref(TAKE_PTR(s->question));
-        send_answer(s, answer);
-    } else if (s->needs_difference) {
-        handle_difference(s, answer);
-    } else {
-        handle_whole(s, answer, seq);
-    }
+    if (s->question)
+        handle_joined(s, answer, seq, vector);
+    else if (s->needs_difference)
+        handle_difference(s, answer, seq, vector);
+    else
+        handle_whole(s, answer, seq, vector);
     if (s->conn && (s->needs_whole || s->needs_difference))
         ask(s);
     update_pressure(s);
@@ -424,16 +479,15 @@ void session_handle_view(struct session *s, const struct msg_room_view *m)
     }
     if (s->state == SESSION_BEHIND)
         go_live(s);
-    send_answer(s, answer);
+    send_answer(s, answer, NULL);
     answer_unref(answer);
 }
 
-static void send_late_whole(struct session *s)
+void session_await_whole(struct session *s, uint64_t seq)
 {
-    struct answer *whole = TAKE_PTR(s->late_whole);
-
-    send_answer(s, whole);
-    answer_unref(whole);
+    if (seq > s->whole_seq)
+        s->whole_seq = seq;
+    room_link_watch_stored(s);
 }
 
 void session_handle_stored(struct session *s, uint64_t seq)
@@ -443,8 +497,10 @@ void session_handle_stored(struct session *s, uint64_t seq)
         s->dialect->on_acknowledged(s, &op);
         blob_unref(op.frame);
     }
-    if (s->conn && s->late_whole && s->late_seq <= seq)
-        send_late_whole(s);
+    if (s->conn && s->late_join.answer && s->late_join.seq <= seq)
+        send_late(s, &s->late_join);
+    if (s->conn && s->late_whole.answer && s->late_whole.seq <= seq)
+        send_late(s, &s->late_whole);
     if (s->conn && s->whole_seq != 0 && s->whole_seq <= seq) {
         s->whole_seq = 0;
         s->needs_whole = true;
@@ -455,7 +511,8 @@ void session_handle_stored(struct session *s, uint64_t seq)
 
 bool session_waits_for_store(const struct session *s)
 {
-    return s->unstored.count > 0 || s->whole_seq != 0 || s->late_whole;
+    return s->unstored.count > 0 || s->whole_seq != 0 || s->late_whole.answer ||
+           s->late_join.answer;
 }
 
 void session_handle_refused(struct session *s, uint32_t refusal)
@@ -539,6 +596,8 @@ void session_tick(struct session *s)
         send_awareness(s);
     if (s->needs_awareness && s->state != SESSION_BEHIND)
         session_query_awareness(s);
+    if (s->late_join.answer && mono_now_ms() >= s->late_join_end_ms)
+        send_late(s, &s->late_join);
     update_pressure(s);
     check_expiry(s);
     if (s->conn)
@@ -563,7 +622,8 @@ void session_end(struct session *s)
     s->dialect->close(s);
     op_queue_done(&s->unstored); /* nobody is left to be told */
     forget_questions(s);
-    answer_unref(TAKE_PTR(s->late_whole));
+    drop_late(&s->late_whole);
+    drop_late(&s->late_join);
     (void)count_kept(s);
     set_state(s, may_outlive_client(s) ? SESSION_LEAVING : SESSION_ENDED);
 }

@@ -17,6 +17,14 @@
  *
  * What a client lacks of the document comes from the room's segment (joins.h), not from the room.
  *
+ * In a dialect with an echo, whatever brings a client an edit of its own says that it is stored. So
+ * what may hold such an edit by the way waits until the store has all of it: the whole document
+ * that a room sends after a lost link, for a client with edits that are not acknowledged; and the
+ * answer to a client that has something already, which may have come back with them. That answer
+ * waits SESSION_JOIN_MS at most: with the store down, a room can still be joined, and who comes
+ * back then may take a deletion of its own for stored that is in the segment only. (Nothing else:
+ * an answer has no insertion that the state vector of the question has.)
+ *
  * Bounds: above SESSION_UNANSWERED_MAX bytes the client is not read. Above SESSION_UNSTORED_MAX
  * bytes (the store is down for long) a dialect with an echo forgets the single edits and sends the
  * whole document once all are stored; a dialect without one stops reading its client at
@@ -43,6 +51,7 @@
 #define SESSION_LEAVING_MS     15000u
 #define SESSION_TOKEN_S        30u   /* after its token has expired a client is closed */
 #define SESSION_VECTOR_MAX     4096u /* bytes of a state vector that is kept for a difference */
+#define SESSION_JOIN_MS        2000u
 
 enum session_state {
     SESSION_JOINED,
@@ -56,6 +65,13 @@ struct answer;
 struct event;
 struct room_link;
 struct room_links;
+
+/* Is sent when everything up to `seq`, which is in it, is stored. */
+struct late_answer {
+    struct answer *answer; /* NULL: none */
+    struct blob *vector;   /* what the client has with it */
+    uint64_t seq;
+};
 
 struct session {
     uint64_t id; /* unique in the room: process id and a counter */
@@ -76,8 +92,10 @@ struct session {
     struct op_queue unanswered;
     struct op_queue unstored;
     uint64_t whole_seq; /* once this is stored the client gets the whole document; 0: no need */
-    struct answer *late_whole; /* the whole document, for when late_seq is stored; or NULL */
-    uint64_t late_seq;
+    struct late_answer late_whole; /* the whole document */
+    struct late_answer late_join;  /* to a question */
+    uint64_t late_join_end_ms;     /* when it waits no longer */
+    uint64_t past_seq; /* up to here the room may have edits of an earlier session of this client */
     size_t kept_bytes; /* of the queues, the question and the presence, as counted */
 
     struct blob *question; /* the state vector of a client that waits for its answer, or NULL */
@@ -162,6 +180,11 @@ void session_handle_applied(struct session *s, uint64_t op, uint64_t seq);
 void session_handle_rejected(struct session *s, uint64_t op, uint32_t refusal);
 /* All that its lens shows. */
 void session_handle_view(struct session *s, const struct msg_room_view *m);
+/* Would the client take a document of this sequence for the word that its own edits are stored,
+ * which they are not? */
+bool session_would_believe(const struct session *s, uint64_t seq);
+/* It gets the whole document once everything up to `seq` is stored. */
+void session_await_whole(struct session *s, uint64_t seq);
 /* Edits up to `seq` may be acknowledged. */
 void session_handle_stored(struct session *s, uint64_t seq);
 bool session_waits_for_store(const struct session *s);

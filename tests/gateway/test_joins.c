@@ -89,6 +89,7 @@ Test(joins, the_document_comes_from_the_segment)
     /* What the room appends is in the next answer, whether or not it was broadcast. */
     struct blob *more CLEANUP_BLOB = text_update(5, 5, '!', 1);
     segment_add(segment, 1, blob_slice(more));
+    PEER_SEND(room, room_stored, .stored_seq = 1);
     client_send(client, BIN("\0\0\3\1\5\5"));
     expect_message(client, 1, more->len, more->len);
     client_expect(client, BIN("\0\0\3\1\5\6"));
@@ -243,6 +244,57 @@ Test(joins, a_state_vector_that_does_not_decode)
     segment_free(segment);
 }
 
+/* ---- who comes back with edits that are not acknowledged ---- */
+
+/* The answer has all deletions, so also those of the client: it is no word that they are stored. */
+Test(joins, who_comes_back_is_answered_once_all_is_stored)
+{
+    struct segment *segment = room_segment(&g, "r", 3, hello());
+    int room = -1;
+    int back = join(&room);
+    int new = join(&room);
+
+    client_send(back, BIN("\0\0\3" HELLO_VECTOR));
+    client_send(new, BIN(ASK_ALL));
+    client_expect(new, BIN("\0\1\x0f" HELLO));
+    client_expect(new, BIN("\0\0\3" HELLO_VECTOR));
+    PEER_SEND(room, room_stored, .stored_seq = 2);
+    PEER_SEND(room, room_update, .seq = 4, .session = 1, .update = slice_str("x"));
+    client_expect(back, BIN("\0\2\1x"));
+    cr_expect(peer_is_quiet(back), "the answer holds what is not stored");
+    PEER_SEND(room, room_stored, .stored_seq = 3);
+    client_expect(back, BIN("\0\1\2\0\0"));
+    client_expect(back, BIN("\0\0\3" HELLO_VECTOR));
+    segment_free(segment);
+}
+
+Test(joins, a_store_that_is_down_keeps_nobody_out)
+{
+    struct segment *segment = room_segment(&g, "r", 3, hello());
+    int room = -1;
+    int back = join(&room);
+
+    client_send(back, BIN("\0\0\3" HELLO_VECTOR));
+    client_expect(back, BIN("\0\1\2\0\0"));
+    client_expect(back, BIN("\0\0\3" HELLO_VECTOR));
+    segment_free(segment);
+}
+
+Test(joins, an_answer_does_not_wait_where_acknowledgements_do_not)
+{
+    struct segment *segment = room_segment(&g, "r", 3, hello());
+    int client = client_open(&g, "/rooms/r/ws?since=AQUF");
+    struct blob *got CLEANUP_BLOB = NULL;
+
+    cr_assert(client_receive(client, &got) == 1); /* hello */
+    int room = roomd_open_room(&g, "r", -1);
+    (void)room_expect_join(room, 2);
+    blob_unref(got);
+    cr_assert(client_receive(client, &got) == 1);
+    cr_expect(memcmp(got->data, "{\"t\":\"sync\"", 11) == 0);
+    segment_free(segment);
+}
+
 /* ---- echoes that were forgotten ---- */
 
 /* Sends `count` edits of 1 MB, which the room takes from sequence 1 on. */
@@ -318,7 +370,7 @@ Test(joins, one_large_document_may_wait_for_a_slow_client)
     client_send(client, BIN("\0\2\1x"));
     PEER_EXPECT(room, session_update, SESSION_UPDATE, fence)
     for (uint64_t seq = 1; seq <= 5; seq++)
-        PEER_SEND(room, room_update, .seq = seq, .update = blob_slice(edit));
+        PEER_SEND(room, room_update, .seq = seq, .session = 1, .update = blob_slice(edit));
     expect_message(client, 1, large->len, large->len);
     client_expect(client, BIN("\0\0\6\1\5\x80\x80\x80\x14"));
     for (int i = 0; i < 5; i++)

@@ -165,6 +165,41 @@ Test(rooms, a_lost_room_is_asked_for_again_with_all_that_was_not_answered)
     client_expect(client, BIN("\0\2\3def"));
 }
 
+/* A room that no longer has what its gateway missed one by one sends the whole document, and in it
+ * the edit that its author waits for. */
+Test(rooms, a_whole_document_is_no_word_that_an_edit_is_stored)
+{
+    struct segment *segment = room_segment(&g, "r", 9, slice_of("\0\0", 2));
+    int author = client_open(&g, "/yjs/r");
+    int room = roomd_open_room(&g, "r", -1);
+    uint64_t session = room_expect_join(room, 1);
+    int reader = client_open(&g, "/yjs/r");
+    uint64_t of_reader = room_expect_join(room, 1);
+    client_send(author, 2, UPDATE, 6);
+    PEER_EXPECT(room, session_update, SESSION_UPDATE, edit)
+    PEER_SEND(room, room_update, .seq = 7, .session = session, .update = bytes("abc"));
+    client_expect(reader, 2, UPDATE, 6);
+    PEER_SEND(room, room_applied, .session = session, .op = edit.op, .seq = 7);
+    PEER_SEND(room, room_awareness, .only = session, .awareness = bytes("who"));
+    client_expect(author, BIN("\1\3who"));
+    (void)close(room);
+
+    room = roomd_open_room(&g, "r", 7);
+    (void)room_expect_join(room, 1);
+    (void)room_expect_join(room, 1);
+    PEER_SEND(room, room_update, .seq = 9, .update = bytes("whole"));
+    client_expect(reader, BIN("\0\2\5whole"));
+    PEER_SEND(room, room_stored, .stored_seq = 8);
+    client_expect(author, 2, UPDATE, 6);
+    cr_expect(peer_is_quiet(author), "not all of it is stored");
+    PEER_SEND(room, room_update, .seq = 10, .session = of_reader, .update = bytes("x"));
+    client_expect(author, BIN("\0\2\1x"));
+    PEER_SEND(room, room_stored, .stored_seq = 9);
+    client_expect(author, BIN("\0\1\2\0\0"));
+    client_expect(author, BIN("\0\0\1\0"));
+    segment_free(segment);
+}
+
 /* Each row is one message that no room sends. */
 Test(rooms, a_room_that_sends_nonsense_loses_the_link_and_nothing_else)
 {
