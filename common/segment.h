@@ -132,6 +132,17 @@ WARN_UNUSED int segment_view_open(int fd, struct segment_view **ret_view);
 /* The file `dir`/`name_hash` of a room. Also -ENOENT. */
 WARN_UNUSED int segment_view_open_room(const char *dir, struct slice tenant, struct slice room,
                                        struct segment_view **ret_view);
+/* The format version of a file that segment_view_open() refuses with -ENOTSUP, and whether nothing
+ * is lost with it: its room was closed in order, with everything stored. 0; -EBADMSG: it is no such
+ * file; other -errno. */
+struct segment_foreign {
+    uint32_t version;
+    bool is_done;
+};
+WARN_UNUSED int segment_read_foreign(int fd, struct segment_foreign *ret);
+/* Was the room closed in order, and is everything stored? Of a header of any version. */
+bool segment_is_done(const struct segment_header *h);
+
 /* What the writer has written, for itself. */
 WARN_UNUSED int segment_view_open_own(const struct segment *s, struct segment_view **ret_view);
 void segment_view_free(struct segment_view *v);

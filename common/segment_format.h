@@ -1,6 +1,8 @@
 /*
  * segment_format: what a segment (segment.h) is in bytes; described in proto/segment.md and pinned
  * by golden files. Little-endian. A change of anything here is a new SEGMENT_VERSION.
+ * `magic`, `version`, `last_seq`, `stored_seq`, `flags` and what SEGMENT_CLOSED means stay where
+ * they are in every version: they tell whether a file of another version is still needed.
  */
 #pragma once
 

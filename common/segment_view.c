@@ -167,6 +167,24 @@ static int check_header(const struct segment_header *h)
     return is_of_other_boot ? -ENODATA : -EBADMSG;
 }
 
+bool segment_is_done(const struct segment_header *h)
+{
+    return (atomic_load(&h->flags) & SEGMENT_CLOSED) &&
+           atomic_load(&h->stored_seq) == atomic_load(&h->last_seq);
+}
+
+int segment_read_foreign(int fd, struct segment_foreign *ret)
+{
+    struct segment_header h;
+    int r = read_exactly(fd, &h, sizeof(h), 0);
+
+    if (r == 0 && (h.magic != SEGMENT_MAGIC || h.version == SEGMENT_VERSION))
+        r = -EBADMSG;
+    if (r == 0)
+        *ret = (struct segment_foreign){.version = h.version, .is_done = segment_is_done(&h)};
+    return r;
+}
+
 const struct segment_header *segment_view_header(const struct segment_view *v)
 {
     return &v->header;

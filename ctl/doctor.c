@@ -191,7 +191,8 @@ static int export_to(const struct patient *p, const char *path)
     if (r < 0)
         return complain(path, r == -ECHILD ? "merging it kills" : strerror(-r));
     tell_missing(p);
-    return p->wrong + p->scan.damaged > 0 || p->scan.problem ? FINDINGS : HEALTHY;
+    return p->wrong + p->scan.damaged > 0 || p->scan.problem || p->scan.is_foreign ? FINDINGS
+                                                                                   : HEALTHY;
 }
 
 /* Looks at the room, and writes it to `export` if that is not NULL. */

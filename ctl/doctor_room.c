@@ -121,6 +121,12 @@ static int examine_segment(struct patient *p, int fd)
         return r;
     if (p->scan.problem)
         find(p, "%s", p->scan.problem);
+    if (p->scan.is_foreign)
+        find(
+            p,
+            "the segment is of format version %" PRIu32 ", this is version %u: the release that "
+            "wrote it must store what is in it, or the file be removed and what is not stored lost",
+            p->scan.header.version, SEGMENT_VERSION);
     if (p->scan.is_segment)
         check_names(p);
     for (size_t i = 0; i < p->scan.count; i++) {
@@ -315,7 +321,7 @@ static const char *describe_no_segment(const struct scan *s)
 {
     if (s->is_empty && s->is_of_other_boot)
         return "from before the machine started, not whole: it holds nothing";
-    return s->is_empty ? "unfinished: it holds nothing" : "cannot be read";
+    return s->is_empty ? "holds nothing that is needed" : "cannot be read";
 }
 
 static void print_segment(const struct patient *p, struct buffer *out)

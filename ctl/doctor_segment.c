@@ -284,6 +284,12 @@ static void examine_remains(struct scan *s)
     s->is_cut = c.at < committed;
 }
 
+static void scan_foreign(struct scan *s, bool is_living)
+{
+    s->is_empty = !is_living && segment_is_done(&s->header);
+    s->is_foreign = !s->is_empty;
+}
+
 int scan_read(int fd, bool is_living, struct scan *ret_scan)
 {
     struct scan *s = ret_scan;
@@ -304,7 +310,7 @@ int scan_read(int fd, bool is_living, struct scan *ret_scan)
     else if (s->header.magic != SEGMENT_MAGIC)
         s->problem = "the file is no segment";
     else if (s->header.version != SEGMENT_VERSION)
-        s->problem = "the segment is of another release";
+        scan_foreign(s, is_living);
     else if (is_of_other_boot && !is_living)
         examine_remains(s);
     else

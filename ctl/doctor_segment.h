@@ -36,9 +36,10 @@ struct scan {
     struct segment_header header; /* of a segment */
     bool is_header_sound;         /* its names, numbers and lineage can be relied on */
     const char *problem;          /* of the file as a whole, or NULL */
-    bool is_empty;                /* unfinished: it holds nothing, and nothing is lost with it */
-    bool is_of_other_boot;        /* left by a power loss: the pieces are those that a room takes */
-    bool is_cut;       /* the same: what follows them is not whole, and no room takes it */
+    bool is_foreign;       /* of another version of the format: only `header.version` counts */
+    bool is_empty;         /* unfinished, or of another version and all stored: not needed */
+    bool is_of_other_boot; /* left by a power loss: the pieces are those that a room takes */
+    bool is_cut;           /* the same: what follows them is not whole, and no room takes it */
     bool is_torn;      /* there is a torn record behind the published end, as a crash leaves it */
     uint64_t last_seq; /* the highest that is published or was, as far as it can be told */
     struct scan_piece *pieces; /* as in the file */

@@ -32,7 +32,10 @@
     R(15, UNAUTHORIZED, "unauthorized", 401, 4401, false, "a valid token is required")             \
     R(16, FORBIDDEN, "forbidden", 403, 4403, false, "the token does not allow this")               \
     R(17, EXPIRED, "expired", 401, 4401, false, "the token has expired")                           \
-    R(18, AUTH_TIMEOUT, "auth_timeout", 408, 4408, true, "no token came in time")
+    R(18, AUTH_TIMEOUT, "auth_timeout", 408, 4408, true, "no token came in time")                  \
+    R(19, OTHER_VERSION, "other_version", 503, 1011, false,                                        \
+      "the room was left open by another version of the server; its content is kept, an operator " \
+      "must let that version store it")
 
 enum refusal {
 #define R(code, NAME, name, status, close, retry, text) REFUSAL_##NAME = code,

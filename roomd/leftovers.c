@@ -83,6 +83,10 @@ static void start(struct supervisor *s, const char *hash)
         remove_unfinished(path, fd);
         return;
     }
+    if (r == -ENOTSUP) {
+        (void)other_version_holds(s, hash);
+        return;
+    }
     if (r == 0) {
         (void)TAKE_FD(fd);
         r = start_room(s, hash, segment_view_header(v));

@@ -230,9 +230,7 @@ static enum slot_rest inspect_rest(const struct slot *slot)
     if (r < 0 && r != -ENODATA)
         return r == -ENOENT ? SLOT_REST_NOTHING : SLOT_REST_EDITS;
     if (r == 0) {
-        const struct segment_header *h = segment_view_header(v);
-        is_done = (atomic_load(&h->flags) & SEGMENT_CLOSED) &&
-                  atomic_load(&h->stored_seq) == atomic_load(&h->last_seq);
+        is_done = segment_is_done(segment_view_header(v));
         segment_view_free(v);
     }
     if (!is_done)
@@ -425,6 +423,8 @@ uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room
         return REFUSAL_TOO_MANY;
     if (quarantine_is_set(s->rooms_dir, hash))
         return REFUSAL_ROOM_QUARANTINED;
+    if (other_version_holds(s, hash))
+        return REFUSAL_OTHER_VERSION;
     *ret_slot = new_slot(s, tenant, room);
     set_state(*ret_slot, SLOT_STARTING, 0);
     return 0;

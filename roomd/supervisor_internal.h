@@ -2,7 +2,7 @@
  * The inside of the supervisor, shared by supervisor.c and one file each for the rooms (slot.c),
  * the gateways and what they wait for (opens.c), the connection to the store (store_feed.c), the
  * segments and rooms that an earlier supervisor left (leftovers.c, adopt.c), the rooms that are not
- * started (quarantine.c) and what users may no longer do (access.c).
+ * started (quarantine.c, other_version.c) and what users may no longer do (access.c).
  */
 #pragma once
 
@@ -124,7 +124,7 @@ WARN_UNUSED int access_handle_cap(struct gateway *from, const struct msg_access_
 
 struct slot *slot_find(const struct supervisor *s, const char *hash);
 /* Starts a room that has no slot yet. 0, or why it is not started (enum refusal): there are
- * ROOMS_MAX, or it is in quarantine. */
+ * ROOMS_MAX, it is in quarantine, or its segment is of another version. */
 WARN_UNUSED uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room,
                                 struct slot **ret_slot);
 /* One of our processes has been reaped. */
@@ -192,6 +192,12 @@ void quarantine_stop(struct supervisor *s);
 void quarantine_slot(const struct slot *slot);
 /* The same for a segment that is too damaged to say whose it is. */
 void quarantine_segment(struct supervisor *s, const char *hash);
+
+/* ---- other_version.c ---- */
+
+/* Is there a segment of another version at the room's place, with what may not be stored? Then the
+ * log says so. One with which nothing is lost is removed. */
+bool other_version_holds(const struct supervisor *s, const char *hash);
 
 /* ---- leftovers.c ---- */
 

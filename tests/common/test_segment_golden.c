@@ -362,12 +362,17 @@ Test(segment_golden, recovery_in_another_boot_takes_what_is_sound_as_a_new_linea
 Test(segment_golden, another_version_is_told_apart_from_damage)
 {
     uint32_t version = SEGMENT_VERSION + 1;
+    struct segment_foreign foreign;
     struct segment_view *v;
     struct segment *s;
     int fd = load(&goldens[0]);
 
+    cr_expect_eq(segment_read_foreign(fd, &foreign), -EBADMSG);
     cr_assert_eq(pwrite(fd, &version, sizeof(version), offsetof(struct segment_header, version)),
                  (ssize_t)sizeof(version));
+    cr_expect_eq(segment_read_foreign(fd, &foreign), 0);
+    cr_expect_eq(foreign.version, version);
+    cr_expect(!foreign.is_done);
     cr_expect_eq(segment_view_open(fd, &v), -ENOTSUP);
     cr_expect_eq(segment_recover(fd, NULL, NULL, &s, NULL), -ENOTSUP);
     (void)close(fd);

@@ -322,6 +322,26 @@ Test(doctor_segment, any_bytes)
     scan_done(&whole);
 }
 
+/* Needed as long as something in it may not be stored, or its room still runs. */
+Test(doctor_segment, another_version)
+{
+    struct segment_header *h = segment_header(segment);
+    struct scan scan;
+
+    h->version = SEGMENT_VERSION + 1;
+    scan = scan_file();
+    cr_expect(scan.is_foreign && !scan.is_empty && !scan.is_segment && !scan.problem);
+    scan_done(&scan);
+    atomic_store(&h->stored_seq, atomic_load(&h->last_seq));
+    atomic_store(&h->flags, SEGMENT_CLOSED);
+    scan = scan_file();
+    cr_expect(!scan.is_foreign && scan.is_empty && !scan.problem);
+    scan_done(&scan);
+    cr_assert_eq(scan_read(fd, true, &scan), 0);
+    cr_expect(scan.is_foreign);
+    scan_done(&scan);
+}
+
 Test(doctor_segment, what_is_too_large_is_not_read)
 {
     struct scan scan;
