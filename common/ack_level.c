@@ -1,10 +1,10 @@
 #include "common/ack_level.h"
 
 #include "common/names.h"
+#include "common/pattern.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <fnmatch.h>
 
 static struct slice trim(struct slice s)
 {
@@ -26,14 +26,6 @@ static int read_level(struct slice word, enum ack_level *ret)
     return 0;
 }
 
-static bool fits(struct slice pattern, struct slice room)
-{
-    char *p CLEANUP_FREE = xasprintf("%.*s", (int)pattern.len, (const char *)pattern.data);
-    char *name CLEANUP_FREE = xasprintf("%.*s", (int)room.len, (const char *)room.data);
-
-    return fnmatch(p, name, 0) == 0;
-}
-
 /* One rule: 1 if it fits the room, 0 if it does not, or -EINVAL. */
 static int read_rule(struct slice rule, struct slice room, enum ack_level *ret)
 {
@@ -45,7 +37,7 @@ static int read_rule(struct slice rule, struct slice room, enum ack_level *ret)
     struct slice word = trim(slice_of(equals + 1, rule.len - (size_t)(equals + 1 - rule.data)));
     if (pattern.len == 0 || pattern.len > NAME_MAX_BYTES || read_level(word, ret) < 0)
         return -EINVAL;
-    return fits(pattern, room);
+    return pattern_fits(pattern, room);
 }
 
 int ack_level_of(const char *rules, struct slice room, enum ack_level *ret_level)

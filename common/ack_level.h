@@ -4,8 +4,8 @@
  *
  *     draft-*=room, scratch=room, stored
  *
- * A pattern is that of fnmatch(3); `*` also stands for `/`. It has no comma, no white space at its
- * ends, and the last `=` of a rule ends it.
+ * Patterns are those of pattern.h, here without a comma and without white space at their ends. The
+ * last `=` of a rule ends one.
  */
 #pragma once
 

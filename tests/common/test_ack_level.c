@@ -19,7 +19,7 @@ Test(ack_level, the_first_rule_that_fits_decides)
         {" drafts/final-?=stored ,drafts/* = room, stored ", "drafts/final", ACK_ROOM},
         {"*.tmp=room,room", "a", ACK_ROOM},
         {"a=b=room", "a=b", ACK_ROOM},
-        {"[ab]=stored, room", "b", ACK_STORED},
+        {"[ab]=stored, room", "b", ACK_ROOM},
         {"stored, a=room", "a", ACK_STORED},
     };
 
