@@ -4,6 +4,8 @@
 #include "common/memory.h"
 #include "common/slice.h"
 
+#define TOKEN_MAX 8192u /* bytes of a token that tells (gateway/token.h) */
+
 enum access {
     ACCESS_NONE,
     ACCESS_READ,  /* the document and who is there */

@@ -43,6 +43,17 @@ bool utf8_is_valid(struct slice bytes)
     return true;
 }
 
+bool utf8_has_control(struct slice text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.data[i];
+        bool is_c1 = c == 0xc2 && i + 1 < text.len && text.data[i + 1] < 0xa0;
+        if (c < 0x20 || c == 0x7f || is_c1)
+            return true;
+    }
+    return false;
+}
+
 bool name_is_valid(struct slice name)
 {
     return name.len >= 1 && name.len <= NAME_MAX_BYTES && memchr(name.data, 0, name.len) == NULL &&

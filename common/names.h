@@ -16,3 +16,6 @@ void name_hash(struct slice tenant, struct slice room, char ret_hex[NAME_HASH_HE
 
 /* Is it well-formed UTF-8 (RFC 3629)? */
 bool utf8_is_valid(struct slice bytes);
+
+/* Does well-formed UTF-8 hold a control character (C0, DEL, C1)? */
+bool utf8_has_control(struct slice text);

@@ -60,3 +60,19 @@ Test(names, hash_is_sha256_of_tenant_nul_room)
     name_hash(slice_str(""), slice_str("ab"), hex);
     cr_expect_str_neq(hex, other);
 }
+
+Test(names, control_characters_of_utf8)
+{
+    static const struct {
+        const char *text;
+        bool has_control;
+    } rows[] = {
+        {"", false},         {"a b", false},      {"a\tb", true},          {"\x01", true},
+        {"\x7f", true},      {"~", false},        {"\xc2\x80", true},      {"a\xc2\x9f", true},
+        {"\xc2\xa0", false}, {"\xc3\x85", false}, {"\xe2\x80\x8d", false}, {"\xe2\x80\x85", false},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        cr_expect_eq(utf8_has_control(slice_str(rows[i].text)), rows[i].has_control, "row %zu", i);
+    cr_expect(utf8_has_control(slice_of("a\0", 2)));
+}
