@@ -9,6 +9,12 @@ static void append(char ***list, int *count, char *text)
     (*list)[(*count)++] = text;
 }
 
+static void append_value(struct option_list *list, const char *value)
+{
+    list->values = xrealloc(list->values, (list->count + 1) * sizeof(*list->values));
+    list->values[list->count++] = value;
+}
+
 /* `argument` up to its `=` is `name`. */
 static bool is_named(const char *argument, const char *name)
 {
@@ -45,7 +51,11 @@ static int set_option(const struct option *option, void *values, int argc, char 
         (void)fprintf(stderr, "concordctl: %s needs a value: %s\n", argv[0], option->value);
         return -EINVAL;
     }
-    *(const char **)field = equals ? equals + 1 : argv[1];
+    const char *value = equals ? equals + 1 : argv[1];
+    if (option->is_list)
+        append_value(field, value);
+    else
+        *(const char **)field = value;
     return equals ? 1 : 2;
 }
 

@@ -13,6 +13,12 @@ struct option {
     size_t offset;      /* of a bool, or of a const char *, in the values */
     unsigned scope;     /* bits: the forms of the command that take it */
     const char *help;
+    bool is_list; /* may be given again: `offset` is that of a struct option_list */
+};
+
+struct option_list {
+    const char **values; /* the array is the caller's to free */
+    size_t count;
 };
 
 struct option_table {

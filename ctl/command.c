@@ -7,6 +7,7 @@
 #include "ctl/doctor.h"
 #include "ctl/room_list.h"
 #include "ctl/server.h"
+#include "ctl/token.h"
 
 #include <errno.h>
 
@@ -17,6 +18,7 @@ typedef int (*command_fn)(struct arguments *before, int argc, char **argv);
 
 static int run_rooms(struct arguments *before, int argc, char **argv);
 static int run_doc(struct arguments *before, int argc, char **argv);
+static int run_token(struct arguments *before, int argc, char **argv);
 static int run_help(struct arguments *before, int argc, char **argv);
 static int run_version(struct arguments *before, int argc, char **argv);
 
@@ -29,6 +31,7 @@ static const struct command {
     {"rooms", "[--json]", "lists the open rooms and those in quarantine", run_rooms},
     {"doc", "COMMAND FILE…", "reads, merges and converts files of updates", run_doc},
     {"doctor", "[ROOM] [options]", "examines rooms and the store, repairs", doctor_run},
+    {"token", "--keys FILE --sub USER --room …", "makes tokens, and the keys for them", run_token},
     {"help", "", "prints this", run_help},
     {"version", "", "prints the version", run_version},
 };
@@ -88,13 +91,23 @@ static int run_rooms(struct arguments *a, int argc, char **argv)
     return print_rooms(dir, q.is_json);
 }
 
+/* For those that are about no server. */
+static bool has_settings(const struct arguments *before, const char *command)
+{
+    if (before->setting_count > 0)
+        (void)fprintf(stderr, "concordctl: %s takes no setting '%s'\n", command,
+                      before->settings[0]);
+    return before->setting_count > 0;
+}
+
 static int run_doc(struct arguments *before, int argc, char **argv)
 {
-    if (before->setting_count > 0) {
-        (void)fprintf(stderr, "concordctl: doc takes no setting '%s'\n", before->settings[0]);
-        return 2;
-    }
-    return doc_run(argc, argv);
+    return has_settings(before, "doc") ? 2 : doc_run(argc, argv);
+}
+
+static int run_token(struct arguments *before, int argc, char **argv)
+{
+    return has_settings(before, "token") ? 2 : token_run(argc, argv);
 }
 
 static int run_help(struct arguments *before, int argc, char **argv)
@@ -104,6 +117,8 @@ static int run_help(struct arguments *before, int argc, char **argv)
         doc_print_help(stdout);
     else if (argc > 0 && strcmp(argv[0], "doctor") == 0)
         doctor_print_help(stdout);
+    else if (argc > 0 && strcmp(argv[0], "token") == 0)
+        token_print_help(stdout);
     else
         command_print_help(stdout);
     return 0;
