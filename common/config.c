@@ -17,7 +17,7 @@
 enum key_type {
     KEY_STRING,
     KEY_NUMBER,
-    KEY_SWITCH,
+    KEY_SWITCH, /* on or off: a bool */
     KEY_LOG_LEVEL,
     KEY_ACK_LEVELS,
     KEY_STORE, /* may hold a password: never on a command line */
@@ -63,6 +63,13 @@ static const struct key keys[] = {
         "whether clients may have messages compressed: on or off"),
     KEY(ack, KEY_ACK_LEVELS, 1, 4096, "stored",
         "what an acknowledgement says: stored or room; 'drafts/*=room, stored' for some rooms"),
+    KEY(keys, KEY_STRING, 0, PATH_MAX, "",
+        "file of the keys that clients' tokens are checked with; empty: none, loopback only"),
+    KEY(audience, KEY_STRING, 0, 255, "", "aud that tokens must have; any if empty"),
+    KEY(issuer, KEY_STRING, 0, 255, "", "iss that tokens must have; any if empty"),
+    KEY(origins, KEY_STRING, 0, 65535, "",
+        "origins of pages that may use the server; its own if empty"),
+    KEY(origin_required, KEY_SWITCH, 0, 0, "off", "on: clients that send no Origin are refused"),
     KEY(log_level, KEY_LOG_LEVEL, 0, 0, "info", "error, warn, info or debug"),
 };
 

@@ -23,6 +23,11 @@ struct config {
     char *run;                 /* directory of sockets and segments; tmpfs */
     char *web;                 /* directory of the pages */
     char *ack;                 /* what an acknowledgement says, by room (ack_level.h) */
+    char *keys;                /* file of the keys that tokens are checked with; empty: none */
+    char *audience;            /* that tokens must be for; empty: any */
+    char *issuer;              /* that tokens must be of; empty: any */
+    char *origins;             /* of pages that may use the server, with commas between them */
+    bool origin_required;      /* only pages may use it */
     uint32_t port;             /* 0: any free one */
     uint32_t gateways;         /* processes; 0: one per core */
     uint32_t room_idle_ms;     /* an unused room closes after this long */

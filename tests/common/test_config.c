@@ -48,13 +48,22 @@ Test(config, command_line_wins_over_the_file)
 Test(config, refuses_what_it_does_not_know)
 {
     static const char *const bad[] = {
-        "--nonsense=1",      "--port=65536",
-        "--port=-1",         "--port=1x",
-        "--port=",           "--port=+1",
-        "--host=",           "--log-level=loud",
-        "--room_idle=1",     "--config=/nonexistent",
-        "--ack=disk",        "--ack=",
-        "--compression=yes", "--compression=",
+        "--nonsense=1",
+        "--port=65536",
+        "--port=-1",
+        "--port=1x",
+        "--port=",
+        "--port=+1",
+        "--host=",
+        "--log-level=loud",
+        "--room_idle=1",
+        "--config=/nonexistent",
+        "--ack=disk",
+        "--ack=",
+        "--origin-required=yes",
+        "--origin-required=",
+        "--compression=yes",
+        "--compression=",
     };
     struct config c;
 
@@ -71,12 +80,22 @@ Test(config, argv_carries_it_over)
 {
     struct config a;
     struct config b;
-    char *argv[] = {"--data",          dir,     "--message-bytes", "2048",
-                    "--log-level",     "debug", "--ack",           "drafts/*=room, stored",
+    char *argv[] = {"--data",
+                    dir,
+                    "--message-bytes",
+                    "2048",
+                    "--log-level",
+                    "debug",
+                    "--ack",
+                    "drafts/*=room, stored",
+                    "--origins=https://a.example,http://b",
+                    "--origin-required=on",
+                    "--keys=/etc/keys.json",
                     "--compression=on"};
     int count = 0;
 
-    cr_assert_eq(parse(&a, 9, argv), 9);
+    cr_assert_eq(parse(&a, 12, argv), 12);
+    cr_expect(a.origin_required);
     cr_expect(a.compression);
     char **tail = config_to_argv(&a);
     while (tail[count])
@@ -87,6 +106,9 @@ Test(config, argv_carries_it_over)
     cr_expect(b.compression);
     cr_expect_str_eq(b.run, a.run);
     cr_expect_str_eq(b.ack, "drafts/*=room, stored");
+    cr_expect_str_eq(b.origins, "https://a.example,http://b");
+    cr_expect_str_eq(b.keys, "/etc/keys.json");
+    cr_expect(b.origin_required);
     for (int i = 0; i < count; i++)
         free(tail[i]);
     free(tail);
@@ -146,8 +168,7 @@ Test(config, the_sample_file_is_complete)
     cr_assert_eq(parse(&c, 2, argv), 2);
     char **tail = config_to_argv(&c);
     for (int i = 0; tail[i]; i++) {
-        (void)snprintf(line, sizeof(line), "\n%.*s = ", (int)strcspn(tail[i] + 2, "="),
-                       tail[i] + 2);
+        (void)snprintf(line, sizeof(line), "\n%.*s =", (int)strcspn(tail[i] + 2, "="), tail[i] + 2);
         cr_expect_not_null(strstr(text, line), "%s", line);
         free(tail[i]);
     }
