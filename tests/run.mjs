@@ -24,7 +24,7 @@ const ASAN = {
  * on without it may. */
 const ASAN_FILES = [
   'acks', 'doc', 'doctor', 'joins', 'json', 'lifecycle', 'metrics', 'poison', 'refusals',
-  'supervision', 'yjs',
+  'supervision', 'token', 'yjs',
 ];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
