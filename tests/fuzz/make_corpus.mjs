@@ -4,6 +4,7 @@
  *
  *     node tests/fuzz/make_corpus.mjs
  */
+import { createHmac } from 'node:crypto';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -672,4 +673,79 @@ write('extensions', {
   constructor: utf8('constructor, __proto__; toString=1'),
   'a-protocol': utf8('b, A ,c'),
   nothing: utf8(''),
+});
+
+/* ---- tokens ---- */
+
+/* The secret of fuzz_token.c. */
+const TOKEN_SECRET = '0123456789abcdef0123456789abcdef';
+const HS = '{"alg":"HS256","kid":"h"}';
+const ES = '{"alg":"ES256","kid":"e"}';
+const CLAIMS = '"sub":"u","exp":1800000000,"rooms":{"*":"read","docs/?":"write"}';
+
+const base64url = (text) => Buffer.from(text, 'latin1').toString('base64url');
+const token = (header, claims, signature) => {
+  const parts = `${base64url(header)}.${base64url(claims)}`;
+  const own = createHmac('sha256', TOKEN_SECRET).update(parts).digest();
+  return Buffer.concat([hex('00'), utf8(`${parts}.${(signature ?? own).toString('base64url')}`)]);
+};
+const signed = (claims, header = HS) =>
+  Buffer.concat([hex('01'), part(utf8(header)), part(Buffer.from(claims, 'latin1'))]);
+const fit = (pattern, name) => Buffer.concat([hex('02'), part(utf8(pattern)), part(utf8(name))]);
+const keys = (...list) => Buffer.concat([hex('03'), utf8(JSON.stringify({ keys: list }))]);
+const origin = (from, host, list) =>
+  Buffer.concat([hex('04'), part(Buffer.from(from, 'latin1')), part(utf8(host)), utf8(list)]);
+const oct = { kty: 'oct', alg: 'HS256', kid: 'a', k: base64url(TOKEN_SECRET) };
+const rsa = { kty: 'RSA', alg: 'RS256', kid: 'r', n: '_'.repeat(342) + 'w', e: 'AQAB' };
+const ec = {
+  kty: 'EC',
+  alg: 'ES256',
+  kid: 'e',
+  crv: 'P-256',
+  x: 'axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY',
+  y: 'T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU',
+};
+
+/* Those that are sent as they are have expired: nobody but the fuzz target signs one that counts. */
+write('token', {
+  expired: token(HS, '{"sub":"u","exp":1,"rooms":{}}'),
+  none: token('{"alg":"none"}', `{${CLAIMS}}`, Buffer.from('x')),
+  confused: token('{"alg":"HS256","kid":"e"}', `{${CLAIMS}}`),
+  'es256-zeros': token(ES, `{${CLAIMS}}`, Buffer.alloc(64)),
+  'es256-ones': token(ES, `{${CLAIMS}}`, Buffer.alloc(64, 1)),
+  'es256-der': token(ES, `{${CLAIMS}}`, hex('30 06 02 01 01 02 01 01')),
+  'empty-parts': utf8('\0..'),
+  padded: utf8('\0e30=.e30=.e30='),
+  encrypted: utf8('\0e30.e30.e30.e30.e30'),
+  valid: signed(`{${CLAIMS}}`),
+  full: signed(`{"tenant":"acme","aud":["b","a"],"iss":"i","nbf":1,"iat":1700000000,${CLAIMS}}`),
+  'aud-text': signed(`{"aud":"a","iss":"i",${CLAIMS}}`),
+  twice: signed(`{"sub":"v",${CLAIMS}}`),
+  crit: signed(`{${CLAIMS}}`, '{"alg":"HS256","kid":"h","crit":["exp"],"b64":false}'),
+  jwk: signed(`{${CLAIMS}}`, `{"alg":"HS256","kid":"h","jwk":${JSON.stringify(oct)}}`),
+  'exp-text': signed('{"sub":"u","exp":"1800000000","rooms":{}}'),
+  'exp-huge': signed('{"sub":"u","exp":9223372036854775808,"rooms":{}}'),
+  'exp-real': signed('{"sub":"u","exp":1.8e9,"rooms":{}}'),
+  'exp-negative': signed('{"sub":"u","exp":-1,"rooms":{}}'),
+  'sub-control': signed('{"sub":"a\\u0085\\n","exp":1800000000,"rooms":{}}'),
+  'sub-nul': signed('{"sub":"a\\u0000","exp":1800000000,"rooms":{}}'),
+  'no-utf8': signed('{"sub":"\xff","exp":1800000000,"rooms":{}}'),
+  'rooms-list': signed('{"sub":"u","exp":1800000000,"rooms":[["*","read"]]}'),
+  'rooms-owner': signed('{"sub":"u","exp":1800000000,"rooms":{"a":"read","*":"owner"}}'),
+  nested: signed(`{"a":${'['.repeat(2100)}`),
+  fits: fit('docs/*/final-?', 'docs/a/b/final-é'),
+  stars: fit('*a*a*a*b', 'aaaaaaaaaaaaaaaaaaaaaaaaa'),
+  'key-oct': keys(oct),
+  'key-rsa': keys(rsa),
+  'key-ec': keys({ ...ec, use: 'sig', d: 'AQ' }),
+  'keys-all': keys(oct, rsa, ec),
+  'keys-twice': keys(oct, oct),
+  'key-short': keys({ ...oct, k: 'AAAA' }),
+  'key-off-curve': keys({ ...ec, y: ec.x }),
+  'origin-listed': origin('https://app.example.com', 'localhost', 'https://app.example.com, x://y:1'),
+  'origin-own': origin('http://localhost:3000', '127.0.0.1:8080', ''),
+  'origin-ipv6': origin('http://[0:0::1]:80', '[::1]', ''),
+  'origin-null': origin('null', 'a', ''),
+  'origin-userinfo': origin('https://u@a', 'u@a', 'https://u@a'),
+  'origin-idn': origin('https://\xe4.example', 'a', 'https://a'),
 });
