@@ -302,6 +302,8 @@ int token_verify(const struct keys *keys, const struct token_rules *rules, struc
         return refuse(ret_error, TOKEN_TOO_LONG);
     if (token.len == 0 || split(token, &parts) < 0)
         return refuse(ret_error, TOKEN_MALFORMED);
+    if (parts.header.len > TOKEN_HEADER_MAX)
+        return refuse(ret_error, TOKEN_TOO_LONG);
     int r = find_key(keys, parts.header, &key, ret_error);
     if (r < 0)
         return r;

@@ -8,7 +8,8 @@
  * of it is most of what there is to do; signatures are OpenSSL's.
  *
  * The order is that of cost and of trust: length, form, header, key, signature; claims are parsed
- * only if the signature holds. So a hostile token costs one signature check at most.
+ * only if the signature holds, and the header is short. So a hostile token costs about one
+ * signature check at most.
  */
 #pragma once
 
@@ -18,13 +19,14 @@
 
 struct keys; /* gateway/keys.h */
 
+#define TOKEN_HEADER_MAX 1024u           /* bytes, decoded */
 #define TOKEN_SKEW_S     30u             /* by how much clocks may differ */
 #define TOKEN_TENANT     "default"       /* of a token that names none */
 #define TOKEN_TIME_MAX_S 253402300799ull /* the end of the year 9999 */
 
 /* Why a token is refused: code, name, and the text that a client may see. Codes are append-only. */
 #define TOKEN_ERRORS(X)                                                                            \
-    X(TOKEN_TOO_LONG, "too_long", "the token has more than 8192 bytes")                            \
+    X(TOKEN_TOO_LONG, "too_long", "the token has more than 8192 bytes, or its header 1024")        \
     X(TOKEN_MALFORMED, "malformed", "the token is no signed JWT")                                  \
     X(TOKEN_UNSUPPORTED, "unsupported", "the token's header has crit or b64")                      \
     X(TOKEN_UNKNOWN_KEY, "unknown_key", "the server has no key of the token's kid")                \
