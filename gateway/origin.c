@@ -12,9 +12,8 @@
 /* Comparable: lower case, the port spelled out where the scheme has one. */
 struct origin {
     char scheme[SCHEME_MAX + 1];
-    char host[HOST_MAX + 1]; /* of IPv6 in its shortest form, without brackets */
-    bool is_ipv6;
-    uint32_t port; /* 0: none is written and the scheme has none */
+    char host[HOST_MAX + 1]; /* IPv6 in its shortest form; no name has a colon */
+    uint32_t port;           /* 0: none is written and the scheme has none */
 };
 
 struct origin_rules {
@@ -85,7 +84,6 @@ static ssize_t read_ipv6(struct slice s, struct origin *o)
     if (inet_pton(AF_INET6, o->host, &address) != 1 ||
         !inet_ntop(AF_INET6, &address, o->host, sizeof(o->host)))
         return -EINVAL;
-    o->is_ipv6 = true;
     return end + 1 - s.data;
 }
 
@@ -178,7 +176,7 @@ void origin_rules_free(struct origin_rules *rules)
 
 static bool has_same_host(const struct origin *a, const struct origin *b)
 {
-    return a->is_ipv6 == b->is_ipv6 && strcmp(a->host, b->host) == 0;
+    return strcmp(a->host, b->host) == 0;
 }
 
 static bool is_loopback(const struct origin *o)
@@ -187,11 +185,9 @@ static bool is_loopback(const struct origin *o)
     struct in_addr v4;
     size_t len = strlen(o->host);
 
-    if (o->is_ipv6)
-        return strcmp(o->host, "::1") == 0;
     if (inet_pton(AF_INET, o->host, &v4) == 1)
         return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
-    return strcmp(o->host, domain + 1) == 0 ||
+    return strcmp(o->host, "::1") == 0 || strcmp(o->host, domain + 1) == 0 ||
            (len > strlen(domain) && strcmp(o->host + len - strlen(domain), domain) == 0);
 }
 

@@ -57,6 +57,8 @@ Test(origin, with_a_list)
         {"https://example.com", false},
         {"https://sub.app.example.com", false},
         {"http://app.example.com", false},
+        {"http://app.example.com:443", false},
+        {"https://dev.example.com:3000", false},
         {"https://app.example.com:80", false},
         {"https://app.example.com:8443", false},
         {"http://dev.example.com", false},
