@@ -57,6 +57,8 @@ static const struct key keys[] = {
         "a room's updates are folded into a snapshot when there are this many"),
     KEY(snapshot_ms, KEY_NUMBER, 1, 86400000, "5000", "or when the oldest of them is this old"),
     KEY(message_bytes, KEY_NUMBER, 1024, 64 << 20, "16777216", "largest message of a client"),
+    KEY(query_token_s, KEY_NUMBER, 1, 31536000, "3600",
+        "a token in a query may live this many seconds longer; others may live for ever"),
     KEY(revocation_hours, KEY_NUMBER, 1, 8760, "168",
         "what was revoked is remembered this long; longer than any token lives"),
     KEY(compression, KEY_SWITCH, 0, 0, "off",

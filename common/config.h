@@ -36,6 +36,7 @@ struct config {
     uint32_t snapshot_updates; /* a room is folded after this many updates */
     uint32_t snapshot_ms;      /* or this long after the first of them */
     uint32_t message_bytes;    /* largest message of a client */
+    uint32_t query_token_s;    /* a token in a query lives this much longer at most */
     uint32_t revocation_hours; /* a revocation is kept this long */
     bool compression;          /* WebSockets may be compressed */
     enum log_level log_level;

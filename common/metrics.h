@@ -22,6 +22,8 @@
     M(GATEWAY_JOINS, gateway, counter, "concord_joins_total", "Clients that joined a room.")       \
     M(GATEWAY_REFUSALS, gateway, counter, "concord_refusals_total",                                \
       "Clients that were closed with a refusal.")                                                  \
+    M(GATEWAY_BAD_TOKENS, gateway, counter, "concord_refused_tokens_total",                        \
+      "Tokens that were not valid.")                                                               \
     M(ROOMS, roomd, gauge, "concord_rooms", "Rooms that have a process.")                          \
     M(ROOM_STARTS, roomd, counter, "concord_room_starts_total", "Room processes started.")         \
     M(ROOM_RESTARTS, roomd, counter, "concord_room_restarts_total",                                \

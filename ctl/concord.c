@@ -4,7 +4,7 @@
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/secret.h"
-#include "ctl/address.h"
+#include "common/address.h"
 #include "ctl/launcher.h"
 #include "ctl/lock.h"
 #include "ctl/welcome.h"
@@ -23,7 +23,7 @@ static bool check_host(struct config *config)
         free(config->host);
         config->host = xstrdup("127.0.0.1");
     }
-    if (address_is_loopback(config->host))
+    if (config->keys[0] || address_is_loopback(config->host))
         return true;
     return FAIL("there are no keys that clients could be checked with, so it listens on a loopback "
                 "address only (127.0.0.1 or ::1), not on '%s'\n",

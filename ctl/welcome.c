@@ -1,6 +1,6 @@
 #include "ctl/welcome.h"
 
-#include "ctl/address.h"
+#include "common/address.h"
 
 void welcome_print(FILE *out, const char *host, uint32_t port)
 {

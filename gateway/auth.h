@@ -4,8 +4,8 @@
  * anonymous, of the tenant "default", and may write.
  *
  * A token comes as `Authorization: Bearer`, as the subprotocol `bearer.TOKEN` or as `?token=`; the
- * last one stands in logs of proxies and must be short-lived. More than one is refused. Cookies are
- * not looked at.
+ * last one stands in logs of proxies and must expire within the setting `query_token_s`. More than
+ * one is refused. Cookies are not looked at.
  */
 #pragma once
 
@@ -19,6 +19,8 @@ struct config;
 /* `config` is borrowed. On failure -errno, and what is wrong was logged. */
 WARN_UNUSED int auth_new(const struct config *config, struct auth **ret);
 void auth_free(struct auth *auth);
+/* Reads the keys anew; if that fails those of before stay. Who was let in stays in. */
+void auth_reload(struct auth *auth);
 /* Are there keys? */
 bool auth_is_on(const struct auth *auth);
 

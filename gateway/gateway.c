@@ -1,5 +1,6 @@
 #include "gateway/gateway.h"
 
+#include "common/address.h"
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/notify.h"
@@ -99,6 +100,12 @@ static int load_pages(struct gateway *g)
 
 static int listen_on_port(struct gateway *g)
 {
+    /* Without keys everybody who reaches the port may read and write every room. */
+    if (!auth_is_on(g->auth) && !address_is_loopback(g->config->host)) {
+        log_error("there are no keys: %s is not listened on, as it is no loopback address",
+                  g->config->host);
+        return -EACCES;
+    }
     int r = listener_new(g->loop, g->config->host, g->config->port, on_accept, g, &g->listener);
 
     if (r < 0)

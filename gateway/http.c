@@ -288,18 +288,26 @@ static bool equals(struct slice s, const char *text)
     return slice_equal(s, slice_str(text));
 }
 
+/* The items of a comma-separated list, one a call; `*pos` is 0 at first. */
+static bool next_item(struct slice list, size_t *pos, struct slice *ret)
+{
+    if (*pos > list.len)
+        return false;
+    const uint8_t *comma = *pos < list.len ? memchr(list.data + *pos, ',', list.len - *pos) : NULL;
+    size_t end = comma ? (size_t)(comma - list.data) : list.len;
+    *ret = trim(slice_of(list.data + *pos, end - *pos));
+    *pos = end + 1;
+    return true;
+}
+
 static bool list_has(struct slice list, const char *token,
                      bool (*is_same)(struct slice s, const char *text))
 {
-    size_t pos = 0;
+    struct slice item;
 
-    while (pos <= list.len) {
-        const uint8_t *comma = pos < list.len ? memchr(list.data + pos, ',', list.len - pos) : NULL;
-        size_t end = comma ? (size_t)(comma - list.data) : list.len;
-        if (is_same(trim(slice_of(list.data + pos, end - pos)), token))
+    for (size_t pos = 0; next_item(list, &pos, &item);)
+        if (is_same(item, token))
             return true;
-        pos = end + 1;
-    }
     return false;
 }
 
@@ -321,6 +329,26 @@ bool http_offers_subprotocol(const struct http_request *req, const char *subprot
             list_has(req->headers[i].value, subprotocol, equals))
             return true;
     return false;
+}
+
+unsigned http_find_subprotocols(const struct http_request *req, const char *prefix,
+                                struct slice *ret_rest)
+{
+    size_t len = strlen(prefix);
+    unsigned count = 0;
+    struct slice item;
+
+    for (size_t i = 0; i < req->header_count; i++) {
+        if (!http_header_is(&req->headers[i], "sec-websocket-protocol"))
+            continue;
+        for (size_t pos = 0; next_item(req->headers[i].value, &pos, &item);) {
+            if (item.len < len || memcmp(item.data, prefix, len) != 0)
+                continue;
+            *ret_rest = slice_of(item.data + len, item.len - len);
+            count++;
+        }
+    }
+    return count;
 }
 
 bool http_wants_websocket(const struct http_request *req)

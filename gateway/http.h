@@ -66,6 +66,10 @@ bool http_header_has_token(const struct http_request *req, const char *name, con
 /* Is this subprotocol among those that the request offers? To the letter, as the client compares
  * what it is answered. */
 bool http_offers_subprotocol(const struct http_request *req, const char *subprotocol);
+/* How many of those that it offers begin with the prefix; `*ret_rest` is what follows it in the
+ * last one. */
+unsigned http_find_subprotocols(const struct http_request *req, const char *prefix,
+                                struct slice *ret_rest);
 /* Does the request ask for a WebSocket, rightly or not? */
 bool http_wants_websocket(const struct http_request *req);
 /* The header lines of a 426 (RFC 6455, section 4.4; RFC 9110, section 15.5.22). */

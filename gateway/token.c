@@ -323,6 +323,20 @@ int token_verify(const struct keys *keys, const struct token_rules *rules, struc
 
 /* ---- principals ---- */
 
+struct principal *principal_new(struct slice tenant, struct slice subject, const char *pattern,
+                                enum access access)
+{
+    struct principal *p = xcalloc(1, sizeof(*p));
+
+    p->refs = 1;
+    p->tenant = xasprintf("%.*s", (int)tenant.len, (const char *)tenant.data);
+    p->subject = xasprintf("%.*s", (int)subject.len, (const char *)subject.data);
+    p->grants = xcalloc(1, sizeof(*p->grants));
+    p->grants[0] = (struct grant){.pattern = xstrdup(pattern), .access = access};
+    p->grant_count = 1;
+    return p;
+}
+
 struct principal *principal_ref(struct principal *p)
 {
     p->refs++;

@@ -60,7 +60,7 @@ struct principal {
     char *tenant;       /* 1 to 255 bytes of UTF-8 without control characters, as `subject` */
     char *subject;      /* the user */
     uint64_t issued_s;  /* wall clock; 0 if the token does not tell */
-    uint64_t expires_s; /* wall clock; the skew is not in it */
+    uint64_t expires_s; /* wall clock; the skew is not in it; 0: never */
     struct grant *grants;
     size_t grant_count;
 };
@@ -84,6 +84,10 @@ WARN_UNUSED int token_verify(const struct keys *keys, const struct token_rules *
                              struct slice token, uint64_t now_s, struct principal **ret,
                              enum token_error *ret_error);
 
+/* Somebody who may do `access` in the rooms that fit the pattern, by another word than a token's:
+ * a new principal, whose times are 0. */
+struct principal *principal_new(struct slice tenant, struct slice subject, const char *pattern,
+                                enum access access);
 struct principal *principal_ref(struct principal *p);
 /* `p` may be NULL. */
 void principal_unref(struct principal *p);

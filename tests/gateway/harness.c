@@ -365,7 +365,7 @@ unsigned client_request(int fd, const char *request)
 int client_open(const struct gateway_under_test *g, const char *path)
 {
     int fd = client_connect(g);
-    char *request = xasprintf("GET %s HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+    char *request = xasprintf("GET %s HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n"
                               "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                               "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
                               path);

@@ -1,4 +1,4 @@
-#include "ctl/address.h"
+#include "common/address.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
