@@ -160,12 +160,15 @@ uint32_t auth_request(const struct auth *auth, const struct http_request *req, b
         *ret = NULL;
         return may_lack_token ? 0 : REFUSAL_UNAUTHORIZED;
     }
-    uint32_t refusal = auth_token(auth, f.token, ret);
-    if (refusal == 0 && f.is_in_query && lives_too_long(auth, *ret)) {
+    struct principal *p = NULL;
+    uint32_t refusal = auth_token(auth, f.token, &p);
+    if (refusal == 0 && f.is_in_query && lives_too_long(auth, p)) {
         log_debug("a token in a query is refused: it lives too long");
-        principal_unref(*ret);
+        principal_unref(p);
         refusal = REFUSAL_UNAUTHORIZED;
     }
+    if (refusal == 0)
+        *ret = p;
     return refusal;
 }
 

@@ -14,6 +14,10 @@ struct answer;
 struct room_state;
 struct session;
 
+/* Browsers want one of the subprotocols that they offer to be chosen; who offers a token as one
+ * (auth.h) offers this beside it. */
+#define DIALECT_SUBPROTOCOL "concord.v1"
+
 enum dialect_kind {
     DIALECT_YJS,
     DIALECT_JSON,

@@ -163,6 +163,7 @@ const struct dialect dialect_yjs = {
     .kind = DIALECT_YJS,
     .format = CRDT_V1,
     .has_echo = true,
+    .subprotocol = DIALECT_SUBPROTOCOL,
     .open = open_yjs,
     .close = close_yjs,
     .on_message = on_message,
