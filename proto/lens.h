@@ -1,8 +1,10 @@
-/* lens: how a client that holds no CRDT sees a room's document. Numbers travel between processes
- * and are append-only. */
+/*
+ * The lenses: how a client that holds no CRDT sees a document. A number travels in session_join;
+ * codes are append-only.
+ */
 #pragma once
 
 enum lens {
-    LENS_NONE = 0, /* it gets updates */
-    LENS_OPS = 1,  /* operations on the root text `body` */
+    LENS_NONE = 0, /* the client holds the document itself */
+    LENS_OPS = 1,  /* the root text `body` as runs of characters with ids */
 };

@@ -68,11 +68,11 @@
     M(45, session_awareness, SESSION_AWARENESS, "gateway to room",                                 \
       "a client's presence (y-protocols awareness update)")                                        \
     M(46, session_access, SESSION_ACCESS, "gateway to room",                                       \
-      "what a client may do has changed, from its next message on")                                \
+      "a client's right has changed: it holds from the next message on")                           \
     M(47, session_op, SESSION_OP, "gateway to room",                                               \
-      "a client's edit as an operation of its lens; answered as session_update is")                \
+      "one operation of a client's lens; answered like session_update")                            \
     M(48, session_view, SESSION_VIEW, "gateway to room",                                           \
-      "a client wants all that its lens shows, again")                                             \
+      "asks for the whole state of a client's lens again")                                         \
     M(61, room_update, ROOM_UPDATE, "room to gateway",                                             \
       "an accepted edit, for every client; `session` made it")                                     \
     M(62, room_awareness, ROOM_AWARENESS, "room to gateway",                                       \
@@ -87,9 +87,11 @@
       "answers link_open at once: whose the numbers are, and how far they go; what comes after "   \
       "`last_seq` will be sent")                                                                   \
     M(67, room_view, ROOM_VIEW, "room to gateway",                                                 \
-      "all that the lens of a client shows; first when it joins")                                  \
+      "the whole state of a client's lens as of `seq`: when it joins, also over a new link, and "  \
+      "for session_view; what follows comes as room_change")                                       \
     M(68, room_change, ROOM_CHANGE, "room to gateway",                                             \
-      "what an edit changed as a lens sees it, for every client that has that lens")
+      "what the edit `seq` of `session` changed as a lens sees it, behind the room_update of the " \
+      "edit, to links with a client of the lens; nothing if the lens sees nothing of it")
 
 /* F(type, name, largest length of bytes) */
 #define PROTO_ROOM_OPEN_FIELDS(F)                                                                  \
@@ -132,8 +134,8 @@
 /* `lineage` is 0 if the gateway knows none. */
 #define PROTO_LINK_OPEN_FIELDS(F) F(flag, has_seen, 0) F(u64, seen_seq, 0) F(u64, lineage, 0)
 /* Session numbers are unique in a room: the gateway's number in the upper, a counter in the lower
- * half, never 0. `format` is that of the updates the client sends and gets (enum crdt_format). */
-/* `lens`: enum lens. */
+ * half, never 0. `format` is that of the updates the client sends and gets (enum crdt_format);
+ * `lens` is an enum lens. */
 #define PROTO_SESSION_JOIN_FIELDS(F)                                                               \
     F(u64, session, 0) F(u32, format, 0) F(flag, is_read_only, 0) F(u32, lens, 0)
 #define PROTO_SESSION_LEAVE_FIELDS(F) F(u64, session, 0)
@@ -141,6 +143,10 @@
     F(u64, session, 0) F(u64, op, 0) F(u32, format, 0) F(bytes, update, PROTO_CLIENT_MAX)
 #define PROTO_SESSION_AWARENESS_FIELDS(F)                                                          \
     F(u64, session, 0) F(u64, op, 0) F(bytes, awareness, PROTO_CLIENT_MAX)
+#define PROTO_SESSION_ACCESS_FIELDS(F) F(u64, session, 0) F(flag, is_read_only, 0)
+/* `body` is in the words of the lens; for LENS_OPS the JSON text of one operation. */
+#define PROTO_SESSION_OP_FIELDS(F)   F(u64, session, 0) F(u64, op, 0) F(bytes, body, PROTO_CLIENT_MAX)
+#define PROTO_SESSION_VIEW_FIELDS(F) F(u64, session, 0)
 /* `update_v2` is empty unless a client of this link joined with format 2, or the message answers
  * link_open: who will join is not known then. */
 #define PROTO_ROOM_UPDATE_FIELDS(F)                                                                \
@@ -148,14 +154,11 @@
     F(u64, session, 0) F(bytes, update, PROTO_UPDATE_MAX) F(bytes, update_v2, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_AWARENESS_FIELDS(F)                                                             \
     F(u64, only, 0) F(u64, except, 0) F(bytes, awareness, PROTO_UPDATE_MAX)
-#define PROTO_ROOM_APPLIED_FIELDS(F)   F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
-#define PROTO_ROOM_REJECTED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
-#define PROTO_ROOM_STORED_FIELDS(F)    F(u64, stored_seq, 0)
-#define PROTO_LINK_WELCOME_FIELDS(F)   F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)
-#define PROTO_SESSION_ACCESS_FIELDS(F) F(u64, session, 0) F(flag, is_read_only, 0)
-/* The bodies are JSON text; that of a change one operation a line. */
-#define PROTO_SESSION_OP_FIELDS(F)   F(u64, session, 0) F(u64, op, 0) F(bytes, body, PROTO_CLIENT_MAX)
-#define PROTO_SESSION_VIEW_FIELDS(F) F(u64, session, 0)
-#define PROTO_ROOM_VIEW_FIELDS(F)    F(u64, session, 0) F(u64, seq, 0) F(bytes, body, PROTO_UPDATE_MAX)
+#define PROTO_ROOM_APPLIED_FIELDS(F)  F(u64, session, 0) F(u64, op, 0) F(u64, seq, 0)
+#define PROTO_ROOM_REJECTED_FIELDS(F) F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
+#define PROTO_ROOM_STORED_FIELDS(F)   F(u64, stored_seq, 0)
+#define PROTO_LINK_WELCOME_FIELDS(F)  F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)
+/* In the words of the lens; for LENS_OPS a JSON list of runs, and JSON objects, one a line. */
+#define PROTO_ROOM_VIEW_FIELDS(F) F(u64, session, 0) F(u64, seq, 0) F(bytes, body, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_CHANGE_FIELDS(F)                                                                \
     F(u32, lens, 0) F(u64, seq, 0) F(u64, session, 0) F(bytes, body, PROTO_UPDATE_MAX)
