@@ -219,7 +219,7 @@ static int read_structs(struct crdt_doc *doc, struct batch *batch, size_t len)
 static int read_deletes(struct crdt_doc *doc, struct batch *batch)
 {
     struct deletion d = {0};
-    struct crdt_id id;
+    struct crdt_id id, last = {UINT64_MAX, 0}; /* where the range before ended */
     uint64_t len;
     int r;
 
@@ -234,7 +234,10 @@ static int read_deletes(struct crdt_doc *doc, struct batch *batch)
             return r;
         d.clock = (uint32_t)id.clock;
         d.len = (uint32_t)len;
-        if (batch->is_streamed) {
+        /* Only a plan sees to it that what is in several ranges is walked over once. */
+        if (batch->is_streamed &&
+            (id.client < last.client || (id.client == last.client && id.clock >= last.clock))) {
+            last = (struct crdt_id){id.client, id.clock + len};
             r = stream_delete(doc, batch, &d);
             if (r < 0)
                 return r;

@@ -291,6 +291,47 @@ static int plan_delete(struct crdt_doc *doc, struct plan *plan, const struct ran
     return range_list_add(&plan->deletes_left, range->client, clock, end - clock);
 }
 
+/* Does `next` lie behind `last` in the order in which Yjs writes them? */
+static bool is_behind(const struct crdt_doc *doc, const struct deletion *last,
+                      const struct deletion *next)
+{
+    if (last->client == next->client)
+        return next->clock >= last->clock + last->len;
+    return doc->clients[next->client].id < doc->clients[last->client].id;
+}
+
+static int compare_deletions(const void *a, const void *b)
+{
+    const struct deletion *left = a, *right = b;
+
+    if (left->client != right->client)
+        return left->client < right->client ? -1 : 1;
+    return (left->clock > right->clock) - (left->clock < right->clock);
+}
+
+/* Each range costs a walk over its items: no clock may be in two of them. */
+static void unite_deletes(const struct crdt_doc *doc, struct plan *plan)
+{
+    struct deletion *deletes = plan->deletes;
+    uint32_t kept = 0, next = 1;
+
+    while (next < plan->delete_count && is_behind(doc, &deletes[next - 1], &deletes[next]))
+        next++;
+    if (next >= plan->delete_count)
+        return;
+    qsort(deletes, plan->delete_count, sizeof(*deletes), compare_deletions);
+    for (next = 1; next < plan->delete_count; next++) {
+        struct deletion *last = &deletes[kept], *d = &deletes[next];
+        uint32_t last_end = last->clock + last->len, end = d->clock + d->len;
+
+        if (d->client != last->client || d->clock >= last_end)
+            deletes[++kept] = *d;
+        else if (end > last_end)
+            last->len = end - last->clock;
+    }
+    plan->delete_count = kept + 1;
+}
+
 static int plan_deletes(struct crdt_doc *doc, struct plan *plan)
 {
     const struct range_list *pending = &doc->pending.deletes;
@@ -313,6 +354,7 @@ static int plan_deletes(struct crdt_doc *doc, struct plan *plan)
     for (size_t i = 0; replaces && i < pending->count && r == 0; i++)
         r = plan_delete(doc, plan, &pending->ranges[i], client_find(doc, pending->ranges[i].client),
                         false);
+    unite_deletes(doc, plan);
     plan->replaces_deletes = replaces;
     range_list_normalise(&plan->deletes_left);
     return r;

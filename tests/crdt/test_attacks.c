@@ -537,6 +537,56 @@ Test(attacks, floods_of_deletes_end_soon, .timeout = HANG_SECONDS)
     crdt_doc_free(doc);
 }
 
+/* So many items that nothing joins: written from right to left. */
+static void write_backwards(struct crdt_buf *update, uint64_t count)
+{
+    lib0_write_bytes(update, "\x01", 1);
+    lib0_write_uint(update, count);
+    lib0_write_bytes(update, "\x01\x00\x04\x01\x01t\x01x", 8);
+    for (uint64_t clock = 0; clock + 1 < count; clock++) {
+        lib0_write_bytes(update, "\x44\x01", 2);
+        lib0_write_uint(update, clock);
+        lib0_write_bytes(update, "\x01x", 2);
+    }
+}
+
+static void write_full_ranges(struct crdt_buf *update, uint64_t count, uint64_t len)
+{
+    lib0_write_bytes(update, "\x01\x01", 2);
+    lib0_write_uint(update, count);
+    for (uint64_t i = 0; i < count; i++) {
+        lib0_write_uint(update, i % 2);
+        lib0_write_uint(update, len - i % 2);
+    }
+}
+
+/* Each range alone costs a walk over all items; also while an empty document is loaded. */
+Test(attacks, ranges_that_all_cover_everything_end_soon, .timeout = HANG_SECONDS)
+{
+    const uint64_t count = 200000;
+
+    for (int at_once = 0; at_once < 2; at_once++) {
+        struct crdt_doc *doc = new_doc(NULL);
+        struct crdt_buf update = {0}, text = {0};
+
+        write_backwards(&update, count);
+        if (!at_once) {
+            lib0_write_bytes(&update, "", 1);
+            cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
+            update.len = 0;
+            lib0_write_bytes(&update, "", 1);
+        }
+        write_full_ranges(&update, count, count);
+        cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
+        cr_assert_eq(apply_buf(doc, CRDT_V1, &update), 0);
+        cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "t", 1, &text), 0);
+        cr_assert_eq(text.len, 0);
+        crdt_buf_done(&text);
+        crdt_buf_done(&update);
+        crdt_doc_free(doc);
+    }
+}
+
 /* ---- one place ---- */
 
 /* Many clients write at one place, each without having heard of the others, the least favourable id
