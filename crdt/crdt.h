@@ -98,6 +98,12 @@ CRDT_WARN_UNUSED int crdt_doc_apply(struct crdt_doc *doc, enum crdt_format forma
                                     const uint8_t *update, size_t len,
                                     struct crdt_applied *ret_applied);
 
+/* Does the document, with what is pending in it, have all of an update, so that crdt_doc_apply()
+ * would change nothing? The document stays as it is. Takes the time and, until it returns, the
+ * memory of decoding the update. */
+CRDT_WARN_UNUSED int crdt_doc_has(struct crdt_doc *doc, enum crdt_format format,
+                                  const uint8_t *update, size_t len, bool *ret_has);
+
 /* Appends the state vector (the next clock of every client known). */
 CRDT_WARN_UNUSED int crdt_doc_state_vector(const struct crdt_doc *doc, struct crdt_buf *out);
 

@@ -179,6 +179,78 @@ Test(doc, takes_every_update_twice)
     }
 }
 
+static bool has_hex(struct crdt_doc *doc, const char *hex)
+{
+    struct bytes update = from_hex(hex);
+    bool has = false;
+
+    cr_assert_eq(crdt_doc_has(doc, CRDT_V1, update.data, update.len, &has), 0, "%s", hex);
+    return has;
+}
+
+/* As applying it would say, and without a trace: the state at the end is that of Yjs. */
+Test(doc, knows_what_it_has)
+{
+    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
+        const struct scenario *s = &scenarios[i];
+        struct crdt_doc *doc = crdt_doc_new(NULL);
+        struct crdt_applied applied;
+
+        for (size_t n = 0; n < MAX_UPDATES && s->updates[n]; n++) {
+            for (size_t other = 0; other < MAX_UPDATES && s->updates[other]; other++)
+                (void)has_hex(doc, s->updates[other]);
+            bool has = has_hex(doc, s->updates[n]);
+            cr_assert_eq(apply_hex(doc, s->updates[n], &applied), 0);
+            cr_assert_eq(has, !applied.has_changed, "%s, update %zu", s->what, n);
+        }
+        assert_state(doc, s->state, s->what);
+        crdt_doc_free(doc);
+    }
+}
+
+Test(doc, has_what_a_client_answers)
+{
+    static const struct {
+        const char *what;
+        const char *update;
+        bool has;
+    } cases[] = {
+        {"nothing at all", "0000", true},
+        {"a delete set that is known", "0001010101 01", true},
+        {"one that goes further", "0001010101 02", false},
+        {"one behind the state", "0001010109 01", false},
+        {"one that waits", "0001070105 02", true},
+        {"a part of it", "0001070106 01", true},
+        {"more than that", "0001070105 03", false},
+        {"ranges that overlap", "00010102000301 01", false},
+        {"a struct that is there", "01010100040101740361626300", true},
+        {"and one more unit", "0101010004010174046162636400", false},
+        {"a struct of another client", "01010200040101740161 00", false},
+        {"one that waits already", "010103058403040161 00", true},
+        {"one that would wait", "010104058404040161 00", false},
+        {"of two groups the last counts", "020101050401017401 61 0101 00 04 01 01 74 01 61 00",
+         true},
+        {"a Skip", "010102000a0500", true},
+    };
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    struct crdt_buf before = {0}, after = {0};
+    bool has;
+
+    cr_assert_eq(apply_hex(doc, "010101000401017403616263 0101010101", NULL), 0);
+    cr_assert_eq(apply_hex(doc, "010103058403040161 0107010502", NULL), 0);
+    cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, &before), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        cr_assert_eq(has_hex(doc, cases[i].update), cases[i].has, "%s", cases[i].what);
+    has = true;
+    cr_assert_eq(crdt_doc_has(doc, CRDT_V1, (const uint8_t *)"\x01", 1, &has), -EBADMSG);
+    cr_assert(has, "untouched on failure");
+    cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, &after), 0);
+    cr_assert(before.len == after.len && memcmp(before.data, after.data, after.len) == 0);
+    crdt_buf_done(&before);
+    crdt_buf_done(&after);
+    crdt_doc_free(doc);
+}
+
 Test(doc, goes_through_v2)
 {
     for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {

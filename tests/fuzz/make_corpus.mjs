@@ -241,6 +241,16 @@ write('merge', {
   'script-v2': Buffer.from([3, 0x33, 0, 1, 1, 3, 2, 4, 0xc1, 9, 0x80, 0x24, 0x81, 0x33, 0x82, 0x10, 0x41, 0x0a]),
 });
 
+write('has', {
+  'sent-v1': merging(1, random[0].updates.slice(0, 6).map(({ v1 }) => v1)),
+  'sent-v2': merging(2, random[1].updates.slice(0, 6).map(({ v2 }) => v2)),
+  'all-v1': merging(1, ['text', 'maps', 'arrays', 'concurrent'].map(v1Of)),
+  'pending-v1': merging(1, [gap.v1, v1Of('text')]),
+  'pending-v2': merging(2, [gap.v2, updates.text.v2]),
+  'two-groups': merging(1, [hex('02 01 01 05 04 01 01 74 01 61 01 01 00 04 01 01 74 01 61 00')]),
+  deletes: merging(1, [v1Of('text'), hex('00 01 01 02 00 04 02 09'), hex('00 01 01 01 00 05')]),
+});
+
 const diffing = (format, sv, first, second) =>
   Buffer.concat([Buffer.from([format - 1]), part(sv), part(first), second]);
 write('diff', {
