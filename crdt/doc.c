@@ -79,6 +79,7 @@ void doc_clear(struct crdt_doc *doc)
         .text_cap = doc->text_cap,
         .scratch = doc->scratch,
         .loading = doc->loading,
+        .watch = doc->watch,
     };
 
     free_content(doc);
@@ -196,8 +197,12 @@ int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *upda
         r = plan_make(doc, plan);
     if (r == 0)
         r = plan_reserve(doc, plan);
+    if (r == 0 && doc->watch)
+        r = watch_arm(doc, plan);
     if (r == 0)
         r = commit(doc, plan, &has_changed);
+    if (r == 0 && doc->watch)
+        watch_report(doc, plan);
     if (plan->incoming.has_streamed ||
         plan->step_count + (uint64_t)plan->delete_count >= TRIM_MIN_STEPS)
         plan_trim(doc);
@@ -219,6 +224,21 @@ int crdt_doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t 
 {
     doc->cursor.type = NIL;
     return doc_apply(doc, format, update, len, ret_applied);
+}
+
+int crdt_doc_apply_units(struct crdt_doc *doc, enum crdt_format format, struct crdt_slice update,
+                         struct crdt_slice root, crdt_units_fn fn, void *ctx,
+                         struct crdt_applied *ret_applied)
+{
+    struct watch watch = {.root = root, .fn = fn, .ctx = ctx};
+    int r;
+
+    doc->watch = &watch;
+    r = crdt_doc_apply(doc, format, update.data, update.len, ret_applied);
+    doc->watch = NULL;
+    range_list_done(&watch.removed);
+    free(watch.cuts);
+    return r;
 }
 
 static uint64_t table_bytes(const struct table *table)

@@ -41,6 +41,8 @@ enum item_flag {
     /* Only while an insertion looks for its place, see doc_conflict.c. */
     ITEM_IS_PASSED = 8,
     ITEM_IS_CONFLICTING = 16,
+    /* Only after a commit, while a watch reports it, see doc_watch.c. */
+    ITEM_IS_NEWS = 8,
 };
 
 /*
@@ -213,7 +215,8 @@ struct crdt_doc {
     struct scratch *scratch;     /* doc_plan.h: what applying an update leaves for the next one */
     struct loading *loading;     /* doc_plan.h; NULL but while a large update is applied */
     struct mark *mark;           /* doc_plan.h; NULL but while insertions can be taken back */
-    uint64_t steps;              /* of integration that the update took so far */
+    struct watch *watch; /* doc_plan.h; NULL but while somebody wants to know what changes */
+    uint64_t steps;      /* of integration that the update took so far */
 };
 
 /* ---- doc.c ---- */
@@ -462,6 +465,11 @@ void positions_remove(struct crdt_doc *doc, uint32_t item);
 void positions_drop(struct crdt_doc *doc, uint32_t type);
 void positions_free(struct crdt_doc *doc);
 uint64_t positions_bytes(const struct crdt_doc *doc);
+
+/* ---- doc_watch.c ---- */
+
+/* Tells doc->watch, which is armed, of a surrogate pair cut by the split before `clock`. */
+void watch_note_cut(struct crdt_doc *doc, uint32_t client, uint32_t clock);
 
 /* ---- doc_payload.c: contents that are a list of values ---- */
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "doc.h"
+#include "text_units.h"
 
 /* ---- doc_batch.c: the structs of one update, decoded ---- */
 
@@ -228,6 +229,18 @@ struct plan {
     struct range_list deletes_left;
 };
 
+/* Wants to know what an update changes in what is seen of a root list (doc_watch.c). */
+struct watch {
+    struct crdt_slice root;
+    crdt_units_fn fn;
+    void *ctx;
+    bool is_armed;             /* the commit has begun */
+    struct range_list removed; /* seen before, and deleted by the update */
+    struct deletion *cuts;     /* surrogate pairs that were cut: both halves */
+    uint32_t cut_count;
+    uint32_t cut_cap;
+};
+
 struct scratch {
     struct plan plan;
     struct crdt_writer *writer; /* doc_edit.c */
@@ -280,6 +293,14 @@ CRDT_WARN_UNUSED int doc_integrate(struct crdt_doc *doc, const struct batch *bat
 CRDT_WARN_UNUSED int doc_integrate_plain(struct crdt_doc *doc, const struct crdt_struct *s,
                                          uint32_t client, uint32_t origin_client,
                                          uint32_t right_client);
+
+/* ---- doc_watch.c ---- */
+
+/* Before the commit, for which everything is reserved: notes what it will delete, and makes room
+ * for what there will be to note. */
+CRDT_WARN_UNUSED int watch_arm(struct crdt_doc *doc, const struct plan *plan);
+/* After the commit: reports. */
+void watch_report(struct crdt_doc *doc, const struct plan *plan);
 
 /* ---- doc_retract.c ---- */
 

@@ -72,11 +72,20 @@ static void demand_rare(struct demand *demand, const struct rare *rare)
         demand_name(demand, rare->key);
 }
 
+/* What one split adds: with surrogate pairs to cut there may be a second one, and who watches
+ * splits twice more to tell of the pair. */
+static inline uint32_t splits_at_once(const struct crdt_doc *doc)
+{
+    if (!doc->has_wide_text)
+        return 1;
+    return doc->watch ? 4 : 2;
+}
+
 /* A neighbour in the middle of an item splits it. */
 static inline void demand_split(struct crdt_doc *doc, const struct batch *batch,
                                 struct demand *demand, uint32_t client)
 {
-    uint32_t splits = doc->has_wide_text ? 2 : 1;
+    uint32_t splits = splits_at_once(doc);
 
     doc->clients[batch->clients[client].client].inserts += splits;
     demand->items += splits;
@@ -117,7 +126,7 @@ static void demand_steps(struct crdt_doc *doc, struct demand *demand, const stru
 static int reserve_clients(struct crdt_doc *doc, struct plan *plan, struct demand *demand)
 {
     const struct batch *batches[] = {&plan->incoming, &plan->retried};
-    uint32_t splits = doc->has_wide_text ? 4 : 2;
+    uint32_t splits = 2 * splits_at_once(doc);
     uint64_t chunks = 0;
     int r = 0;
 

@@ -446,6 +446,8 @@ static void split_string(struct crdt_doc *doc, uint32_t item, uint32_t right)
         return;
     if (doc->mark)
         note_pair(doc, l->content + offset);
+    if (doc->watch)
+        watch_note_cut(doc, r->client, r->clock);
     memcpy(text + offset, REPLACEMENT, REPLACEMENT_LEN);
     l->content_len += REPLACEMENT_LEN;
     if (r->len > 1) {

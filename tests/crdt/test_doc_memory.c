@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 
+#include "crdt/text_units.h"
 #include "edits.h"
 #include "failing_malloc.h"
 
@@ -46,8 +47,33 @@ static int apply(struct crdt_doc *doc, size_t index)
     return crdt_doc_apply(doc, history[index].format, update.data, update.len, NULL);
 }
 
-/* Applies one update with less and less missing; the reference has it already. */
-static void apply_under_pressure(struct crdt_doc *doc, size_t index)
+static void ignore_units(void *ctx, const struct crdt_units *units)
+{
+    (void)ctx;
+    (void)units;
+}
+
+/* While somebody follows the text. */
+static int apply_watched(struct crdt_doc *doc, size_t index)
+{
+    struct bytes update = from_hex(history[index].hex);
+
+    return crdt_doc_apply_units(doc, history[index].format, slice_of(&update), slice("t"),
+                                ignore_units, NULL, NULL);
+}
+
+static int ask(struct crdt_doc *doc, size_t index)
+{
+    struct bytes update = from_hex(history[index].hex);
+    bool has;
+
+    return crdt_doc_has(doc, history[index].format, update.data, update.len, &has);
+}
+
+typedef int (*call_fn)(struct crdt_doc *doc, size_t index);
+
+/* Applies one update, or asks for it, with less and less missing; the reference has it already. */
+static void call_under_pressure(struct crdt_doc *doc, size_t index, call_fn call)
 {
     struct crdt_buf before = {0}, after = {0};
     int r = -ENOMEM;
@@ -55,7 +81,7 @@ static void apply_under_pressure(struct crdt_doc *doc, size_t index)
     encode(doc, &before);
     for (long n = 0; r != 0; n++) {
         allocations_left = n;
-        r = apply(doc, index);
+        r = call(doc, index);
         allocations_left = -1;
         if (r == 0)
             break;
@@ -68,7 +94,7 @@ static void apply_under_pressure(struct crdt_doc *doc, size_t index)
     crdt_buf_done(&after);
 }
 
-Test(memory, a_failed_update_leaves_no_trace)
+static void run_history(call_fn call)
 {
     struct crdt_doc *doc = crdt_doc_new(NULL), *reference = crdt_doc_new(NULL);
     struct crdt_buf expected = {0}, got = {0};
@@ -77,8 +103,10 @@ Test(memory, a_failed_update_leaves_no_trace)
         int r = apply(reference, i);
 
         cr_assert(r == 0 || r == -EBADMSG, "update %zu: %d", i, r);
-        if (r == 0)
-            apply_under_pressure(doc, i);
+        if (r == 0) {
+            call_under_pressure(doc, i, ask);
+            call_under_pressure(doc, i, call);
+        }
         encode(reference, &expected);
         encode(doc, &got);
         cr_assert(expected.len == got.len && !memcmp(expected.data, got.data, got.len),
@@ -88,6 +116,12 @@ Test(memory, a_failed_update_leaves_no_trace)
     crdt_buf_done(&got);
     crdt_doc_free(doc);
     crdt_doc_free(reference);
+}
+
+Test(memory, a_failed_update_leaves_no_trace)
+{
+    run_history(apply);
+    run_history(apply_watched);
 }
 
 /* Done, or out of memory without a result. */

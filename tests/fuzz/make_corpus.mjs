@@ -251,6 +251,17 @@ write('has', {
   deletes: merging(1, [v1Of('text'), hex('00 01 01 02 00 04 02 09'), hex('00 01 01 01 00 05')]),
 });
 
+write('units', {
+  ...Object.fromEntries(
+    random.slice(0, 3).flatMap(({ updates: sent }, i) => [
+      [`sent-${i}-v1`, merging(1, sent.slice(0, 12).map(({ v1 }) => v1))],
+      [`sent-${i}-v2`, merging(2, sent.slice(0, 12).map(({ v2 }) => v2))],
+    ]),
+  ),
+  pairs: merging(1, [v1Of('surrogates'), hex('01 01 09 00 c4 01 01 01 02 01 78 00'), hex('00 01 01 01 05 01')]),
+  pending: merging(1, [gap.v1, hex('00 01 01 01 00 03'), v1Of('text')]),
+});
+
 const diffing = (format, sv, first, second) =>
   Buffer.concat([Buffer.from([format - 1]), part(sv), part(first), second]);
 write('diff', {
