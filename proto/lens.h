@@ -8,3 +8,5 @@ enum lens {
     LENS_NONE = 0, /* the client holds the document itself */
     LENS_OPS = 1,  /* the root text `body` as runs of characters with ids */
 };
+
+#define LENS_COUNT 2

@@ -87,8 +87,8 @@
       "answers link_open at once: whose the numbers are, and how far they go; what comes after "   \
       "`last_seq` will be sent")                                                                   \
     M(67, room_view, ROOM_VIEW, "room to gateway",                                                 \
-      "the whole state of a client's lens as of `seq`: when it joins, also over a new link, and "  \
-      "for session_view; what follows comes as room_change")                                       \
+      "the whole state of a client's lens as of `seq`: when it joins, also over a new link, for "  \
+      "session_view, and when what changed cannot be told; what follows comes as room_change")     \
     M(68, room_change, ROOM_CHANGE, "room to gateway",                                             \
       "what the edit `seq` of `session` changed as a lens sees it, behind the room_update of the " \
       "edit, to links with a client of the lens; nothing if the lens sees nothing of it")
@@ -158,7 +158,8 @@
 #define PROTO_ROOM_REJECTED_FIELDS(F) F(u64, session, 0) F(u64, op, 0) F(u32, refusal, 0)
 #define PROTO_ROOM_STORED_FIELDS(F)   F(u64, stored_seq, 0)
 #define PROTO_LINK_WELCOME_FIELDS(F)  F(u64, lineage, 0) F(u64, last_seq, 0) F(u64, stored_seq, 0)
-/* In the words of the lens; for LENS_OPS a JSON list of runs, and JSON objects, one a line. */
+/* In the words of the lens; for LENS_OPS a JSON list of runs, and JSON objects, each of them ended
+ * by a newline. */
 #define PROTO_ROOM_VIEW_FIELDS(F) F(u64, session, 0) F(u64, seq, 0) F(bytes, body, PROTO_UPDATE_MAX)
 #define PROTO_ROOM_CHANGE_FIELDS(F)                                                                \
     F(u32, lens, 0) F(u64, seq, 0) F(u64, session, 0) F(bytes, body, PROTO_UPDATE_MAX)

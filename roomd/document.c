@@ -1,6 +1,8 @@
 #include "roomd/document.h"
 
 #include "common/log.h"
+#include "proto/messages.h"
+#include "roomd/lens.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -33,6 +35,7 @@ struct document {
     uint64_t believe_from;  /* what the store says below this is about another lineage */
     bool has_foreign_parts; /* the store gave what the segment lacks */
     bool is_overtaken;      /* the store followed another lineage, and ours is not restated yet */
+    const struct lens_type *lens; /* that edits are looked at with; NULL: none */
 
     struct edit *batch;
     size_t batch_count;
@@ -235,17 +238,17 @@ static int reserve(struct document *d, size_t update_len)
     return r < 0 ? -ENOSPC : 0;
 }
 
-/* Takes `update`. */
-static void add_to_batch(struct document *d, uint64_t seq, uint64_t session, struct blob *update)
+/* Takes what is in `edit`. */
+static void add_to_batch(struct document *d, const struct edit *edit)
 {
     if (d->batch_count == d->batch_cap) {
         d->batch_cap = d->batch_cap ? 2 * d->batch_cap : 64;
         d->batch = xrealloc(d->batch, d->batch_cap * sizeof(*d->batch));
     }
-    d->batch[d->batch_count++] = (struct edit){.seq = seq, .session = session, .update = update};
-    d->batch_bytes += segment_record_bytes(update->len);
-    d->unmeasured_bytes += update->len;
-    d->last_seq = seq;
+    d->batch[d->batch_count++] = *edit;
+    d->batch_bytes += segment_record_bytes(edit->update->len);
+    d->unmeasured_bytes += edit->update->len;
+    d->last_seq = edit->seq;
 }
 
 size_t document_batch(const struct document *d, const struct edit **ret_edits)
@@ -282,8 +285,10 @@ int document_append(struct document *d)
 
 void document_clear_batch(struct document *d)
 {
-    for (size_t i = 0; i < d->batch_count; i++)
+    for (size_t i = 0; i < d->batch_count; i++) {
         blob_unref(d->batch[i].update);
+        blob_unref(d->batch[i].change);
+    }
     d->batch_count = 0;
     d->batch_bytes = 0;
 }
@@ -366,7 +371,7 @@ static int restate(struct document *d, uint64_t seq)
     if (r == 0)
         r = (update = copy_update(slice_of(state.data, state.len))) ? 0 : -ENOMEM;
     if (r == 0)
-        add_to_batch(d, seq, 0, update);
+        add_to_batch(d, &(struct edit){.seq = seq, .update = update, .is_unseen = d->lens != NULL});
     crdt_buf_done(&state);
     return r;
 }
@@ -444,24 +449,50 @@ static int note_attempt(struct document *d, uint64_t session, const struct blob 
     return journal_write(d->journal, &record, 1) < 0 ? -ENOSPC : 0;
 }
 
-/* Takes `edit`. 1 if it changed something and is in the batch, 0 if not. */
-static int apply_edit(struct document *d, uint64_t session, struct blob *edit)
+static void take_back_attempt(const struct document *d)
 {
+    if (d->is_careful && journal_take_back(d->journal) < 0)
+        log_warn("an edit that was refused stays behind the end of the segment");
+}
+
+/* Notes what the edit changed, if somebody sees it. What the store gave in the meantime is not
+ * restated yet, and nobody has heard of it. */
+static int apply_seen(struct document *d, struct edit *edit, struct crdt_applied *ret_applied)
+{
+    struct crdt_buf change = {0};
+    int r;
+
+    if (!d->lens || d->has_foreign_parts) {
+        edit->is_unseen = d->lens != NULL;
+        return crdt_doc_apply(d->doc, CRDT_V1, edit->update->data, edit->update->len, ret_applied);
+    }
+    r = d->lens->apply(d->doc, blob_slice(edit->update), ret_applied, &change);
+    if (r == 0 && change.error == 0 && change.len > 0 && change.len <= PROTO_UPDATE_MAX)
+        edit->change = copy_update(slice_of(change.data, change.len));
+    edit->is_unseen = change.error != 0 || (change.len > 0 && !edit->change);
+    crdt_buf_done(&change);
+    return r;
+}
+
+/* Takes `update`. 1 if it changed something and is in the batch, 0 if not. */
+static int apply_edit(struct document *d, uint64_t session, struct blob *update)
+{
+    struct edit edit = {.seq = d->last_seq + 1, .session = session, .update = update};
     struct crdt_applied applied = {0};
-    int r = reserve(d, edit->len);
+    int r = reserve(d, update->len);
 
     set_limits(d, &edit_limits);
     if (r == 0 && d->is_careful)
-        r = note_attempt(d, session, edit);
+        r = note_attempt(d, session, update);
     if (r == 0)
-        r = crdt_doc_apply(d->doc, CRDT_V1, edit->data, edit->len, &applied);
+        r = apply_seen(d, &edit, &applied);
     if (r == 0 && applied.has_changed) {
-        add_to_batch(d, d->last_seq + 1, session, edit);
+        add_to_batch(d, &edit);
         return 1;
     }
-    if (d->is_careful && journal_take_back(d->journal) < 0)
-        log_warn("an edit that was refused stays behind the end of the segment");
-    blob_unref(edit);
+    take_back_attempt(d);
+    blob_unref(edit.change);
+    blob_unref(update);
     return r;
 }
 
@@ -479,6 +510,46 @@ int document_edit(struct document *d, uint64_t session, enum crdt_format format,
         return r;
     *ret_seq = d->last_seq;
     return 0;
+}
+
+/* To look at an update is as dangerous as to apply it. */
+int document_has(struct document *d, uint64_t session, enum crdt_format format, struct slice update,
+                 bool *ret_has)
+{
+    struct blob *edit = NULL;
+    int r = normalise(format, update, &edit);
+
+    if (r < 0)
+        return r;
+    set_limits(d, &edit_limits);
+    if (d->is_careful) {
+        r = reserve(d, edit->len);
+        if (r == 0)
+            r = note_attempt(d, session, edit);
+    }
+    if (r == 0)
+        r = crdt_doc_has(d->doc, CRDT_V1, edit->data, edit->len, ret_has);
+    take_back_attempt(d);
+    blob_unref(edit);
+    return r;
+}
+
+void document_set_lens(struct document *d, enum lens lens)
+{
+    d->lens = lens_type(lens);
+}
+
+int document_op(struct document *d, uint64_t session, enum lens lens, struct slice op,
+                uint64_t *ret_seq)
+{
+    struct crdt_buf update = {0};
+
+    set_limits(d, &edit_limits);
+    int r = lens_type(lens)->edit(d->doc, op, &update);
+    if (r == 0)
+        r = document_edit(d, session, CRDT_V1, slice_of(update.data, update.len), ret_seq);
+    crdt_buf_done(&update);
+    return r;
 }
 
 /* ---- the next segment ---- */
@@ -583,4 +654,10 @@ int document_since(const struct document *d, uint64_t lineage, uint64_t seq, doc
     }
     segment_view_free(v);
     return r;
+}
+
+int document_view(const struct document *d, enum lens lens, struct crdt_buf *out)
+{
+    assert(d->batch_count == 0);
+    return lens_type(lens)->view(d->doc, out);
 }

@@ -12,6 +12,7 @@
 
 #include "common/buffer.h"
 #include "crdt/crdt.h"
+#include "proto/lens.h"
 #include "roomd/journal.h"
 
 /* Bytes of one edit in format 1; a format-2 edit may not become longer than this. */
@@ -24,6 +25,9 @@ struct edit {
     uint64_t seq;
     uint64_t session;    /* the author, 0 if none */
     struct blob *update; /* format 1 */
+    /* As document_set_lens() asked. */
+    struct blob *change; /* what the lens sees of it; NULL: nothing */
+    bool is_unseen;      /* what it sees of it cannot be said: its whole state can */
 };
 
 #define DOCUMENT_REASON_BYTES 128
@@ -82,6 +86,16 @@ bool document_set_stored(struct document *d, uint64_t seq);
 WARN_UNUSED int document_edit(struct document *d, uint64_t session, enum crdt_format format,
                               struct slice update, uint64_t *ret_seq);
 
+/* Has the document all of an update? -EBADMSG, -E2BIG, -ENOMEM and -ENOSPC as document_edit(). */
+WARN_UNUSED int document_has(struct document *d, uint64_t session, enum crdt_format format,
+                             struct slice update, bool *ret_has);
+
+/* From now on edits say what they changed as this lens sees it; LENS_NONE: as nobody does. */
+void document_set_lens(struct document *d, enum lens lens);
+/* An operation of a client of the lens, as document_edit(). */
+WARN_UNUSED int document_op(struct document *d, uint64_t session, enum lens lens, struct slice op,
+                            uint64_t *ret_seq);
+
 /* The batch. */
 size_t document_batch(const struct document *d, const struct edit **ret_edits);
 size_t document_batch_bytes(const struct document *d);
@@ -118,3 +132,5 @@ void document_drop_next(struct document *d);
 typedef void (*document_edit_fn)(void *ctx, uint64_t seq, uint64_t session, struct slice update);
 WARN_UNUSED int document_since(const struct document *d, uint64_t lineage, uint64_t seq,
                                document_edit_fn fn, void *ctx);
+/* Appends what a lens sees. -E2BIG, -ENOMEM. */
+WARN_UNUSED int document_view(const struct document *d, enum lens lens, struct crdt_buf *out);

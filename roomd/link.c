@@ -1,3 +1,4 @@
+#include "roomd/lens.h"
 #include "roomd/room_internal.h"
 
 #include <errno.h>
@@ -86,6 +87,22 @@ void links_broadcast_edit(struct room *room, const struct edit *edit)
     blob_unref(frames[1]);
 }
 
+void links_broadcast_change(struct room *room, const struct edit *edit)
+{
+    struct msg_room_change m = {.lens = LENS_OPS,
+                                .seq = edit->seq,
+                                .session = edit->session,
+                                .body = blob_slice(edit->change)};
+    struct blob *frame = proto_encode_room_change(&m);
+    struct link *link;
+
+    TAILQ_FOREACH (link, &room->links, links) {
+        if (link->ops_sessions > 0)
+            link_send(link, blob_ref(frame));
+    }
+    blob_unref(frame);
+}
+
 void links_check_queues(struct room *room)
 {
     struct link *link = TAILQ_FIRST(&room->links);
@@ -119,21 +136,37 @@ static struct session *find_session(const struct link *link, uint64_t number)
     return s && s->link == link ? s : NULL;
 }
 
+/* What edits change is looked at only while somebody wants to know it. */
+static void count_ops_sessions(struct link *link, int more)
+{
+    struct room *room = link->room;
+
+    link->ops_sessions += (uint32_t)more;
+    room->ops_sessions += (uint32_t)more;
+    document_set_lens(room->document, room->ops_sessions > 0 ? LENS_OPS : LENS_NONE);
+}
+
 static void detach_session(struct session *s)
 {
     TAILQ_REMOVE(&s->link->sessions, s, of_link);
     if (s->format == CRDT_V2)
         s->link->v2_sessions--;
+    if (s->lens == LENS_OPS)
+        count_ops_sessions(s->link, -1);
     s->link = NULL;
 }
 
-static void attach_session(struct session *s, struct link *link, enum crdt_format format)
+static void attach_session(struct session *s, struct link *link, const struct msg_session_join *m)
 {
     s->link = link;
-    s->format = format;
+    s->format = (enum crdt_format)m->format;
+    s->lens = (enum lens)m->lens;
+    s->is_read_only = m->is_read_only;
     TAILQ_INSERT_TAIL(&link->sessions, s, of_link);
-    if (format == CRDT_V2)
+    if (s->format == CRDT_V2)
         link->v2_sessions++;
+    if (s->lens == LENS_OPS)
+        count_ops_sessions(link, 1);
 }
 
 static void remove_session(struct room *room, struct session *s)
@@ -156,14 +189,48 @@ static void send_presence(struct link *link, uint64_t session)
     crdt_buf_done(&states);
 }
 
+/* The whole state of a session's lens; with an empty batch, for it holds the edits of that. */
+static void send_view(const struct session *s)
+{
+    struct document *d = s->link->room->document;
+    struct msg_room_view m = {.session = s->number, .seq = document_last_seq(d)};
+    struct crdt_buf state = {0};
+    int r = document_view(d, s->lens, &state);
+
+    m.body = slice_of(state.data, state.len);
+    if (r == 0 && m.body.len > PROTO_UPDATE_MAX)
+        r = -E2BIG;
+    if (r == 0)
+        link_send(s->link, proto_encode_room_view(&m));
+    else
+        reject(s->link, s->number, 0, room_refusal(r, REFUSAL_BAD_MESSAGE));
+    crdt_buf_done(&state);
+}
+
+void links_send_views(struct room *room)
+{
+    struct session *s;
+    struct link *link;
+
+    TAILQ_FOREACH (link, &room->links, links) {
+        TAILQ_FOREACH (s, &link->sessions, of_link) {
+            if (s->lens != LENS_NONE)
+                send_view(s);
+        }
+    }
+}
+
 static int handle_session_join(struct link *link, const struct msg_session_join *m)
 {
     struct room *room = link->room;
     struct session *s = session_find(&room->sessions, m->session);
 
     if (link->state != LINK_OPEN || m->session == 0 ||
-        (m->format != CRDT_V1 && m->format != CRDT_V2))
+        (m->format != CRDT_V1 && m->format != CRDT_V2) ||
+        (m->lens != LENS_NONE && !lens_type(m->lens)))
         return -EBADMSG;
+    if (m->lens != LENS_NONE)
+        room_flush(room);
     /* A gateway that lost its link joins again over a new one, maybe before the old one ends. */
     if (s)
         detach_session(s);
@@ -173,9 +240,11 @@ static int handle_session_join(struct link *link, const struct msg_session_join 
         reject(link, m->session, 0, REFUSAL_TOO_MANY);
         return 0;
     }
-    attach_session(s, link, (enum crdt_format)m->format);
+    attach_session(s, link, m);
     awareness_join(room->awareness, m->session);
     room->activity_ms = wall_now_ms();
+    if (s->lens != LENS_NONE)
+        send_view(s);
     send_presence(link, m->session);
     return 0;
 }
@@ -189,25 +258,94 @@ static int handle_session_leave(struct link *link, const struct msg_session_leav
     return 0;
 }
 
-static int handle_session_update(struct link *link, const struct msg_session_update *m)
+static int handle_session_access(struct link *link, const struct msg_session_access *m)
 {
-    struct room *room = link->room;
-    struct answer answer = {.link = link, .session = m->session, .op = m->op};
+    struct session *s = find_session(link, m->session);
+
+    if (s)
+        s->is_read_only = m->is_read_only;
+    return 0;
+}
+
+static int handle_session_view(struct link *link, const struct msg_session_view *m)
+{
+    const struct session *s = find_session(link, m->session);
+
+    if (!s)
+        return 0;
+    if (s->lens == LENS_NONE)
+        return -EBADMSG;
+    room_flush(link->room);
+    send_view(s);
+    return 0;
+}
+
+/* ---- edits ---- */
+
+static void answer_edit(struct room *room, struct answer *answer, int error)
+{
     const struct edit *edits;
 
-    if (!find_session(link, m->session))
-        return 0;
-    int r = m->format == CRDT_V1 || m->format == CRDT_V2 ? 0 : -EBADMSG;
-    if (r == 0)
-        r = document_edit(room->document, m->session, (enum crdt_format)m->format, m->update,
-                          &answer.seq);
-    if (r < 0)
-        answer.refusal = room_refusal(r, REFUSAL_BAD_UPDATE);
-    room_answer(room, &answer);
+    if (error < 0)
+        answer->refusal = room_refusal(error, REFUSAL_BAD_UPDATE);
+    room_answer(room, answer);
     room->activity_ms = wall_now_ms();
     if (document_batch(room->document, &edits) >= BATCH_EDITS ||
         document_batch_bytes(room->document) >= BATCH_BYTES)
         room_flush(room);
+}
+
+/* A client that may only read answers with what it has, all of its deletes among it, whenever it
+ * joins: that is no edit. */
+static int read_update(struct document *d, const struct msg_session_update *m,
+                       struct answer *answer)
+{
+    bool has;
+    int r = document_has(d, m->session, (enum crdt_format)m->format, m->update, &has);
+
+    if (r == 0 && has)
+        answer->seq = document_last_seq(d);
+    else if (r == 0)
+        answer->refusal = REFUSAL_READ_ONLY;
+    return r;
+}
+
+static int handle_session_update(struct link *link, const struct msg_session_update *m)
+{
+    struct room *room = link->room;
+    struct answer answer = {.link = link, .session = m->session, .op = m->op};
+    const struct session *s = find_session(link, m->session);
+    int r;
+
+    if (!s)
+        return 0;
+    if (m->format != CRDT_V1 && m->format != CRDT_V2)
+        r = -EBADMSG;
+    else if (s->is_read_only)
+        r = read_update(room->document, m, &answer);
+    else
+        r = document_edit(room->document, m->session, (enum crdt_format)m->format, m->update,
+                          &answer.seq);
+    answer_edit(room, &answer, r);
+    return 0;
+}
+
+static int handle_session_op(struct link *link, const struct msg_session_op *m)
+{
+    struct room *room = link->room;
+    struct answer answer = {.link = link, .session = m->session, .op = m->op};
+    const struct session *s = find_session(link, m->session);
+    int r = 0;
+
+    if (!s)
+        return 0;
+    if (s->lens == LENS_NONE)
+        return -EBADMSG;
+    if (s->is_read_only)
+        answer.refusal = REFUSAL_READ_ONLY;
+    else
+        r = document_op(room->document, m->session, s->lens, m->body, &answer.seq);
+    answer_edit(room, &answer, r);
     return 0;
 }
 
@@ -264,6 +402,9 @@ PROTO_ROUTE_FN(session_join, struct link, handle_session_join)
 PROTO_ROUTE_FN(session_leave, struct link, handle_session_leave)
 PROTO_ROUTE_FN(session_update, struct link, handle_session_update)
 PROTO_ROUTE_FN(session_awareness, struct link, handle_session_awareness)
+PROTO_ROUTE_FN(session_access, struct link, handle_session_access)
+PROTO_ROUTE_FN(session_op, struct link, handle_session_op)
+PROTO_ROUTE_FN(session_view, struct link, handle_session_view)
 
 static const struct proto_route routes[] = {
     PROTO_ROUTE(link_open, LINK_OPEN),
@@ -271,6 +412,9 @@ static const struct proto_route routes[] = {
     PROTO_ROUTE(session_leave, SESSION_LEAVE),
     PROTO_ROUTE(session_update, SESSION_UPDATE),
     PROTO_ROUTE(session_awareness, SESSION_AWARENESS),
+    PROTO_ROUTE(session_access, SESSION_ACCESS),
+    PROTO_ROUTE(session_op, SESSION_OP),
+    PROTO_ROUTE(session_view, SESSION_VIEW),
 };
 
 static void on_frame(void *ctx, struct slice body)

@@ -42,6 +42,7 @@ struct link {
     bool is_paused;  /* its output queue is long: nothing is read from it */
     bool is_overrun; /* too long: it is closed at the end of the turn */
     uint32_t v2_sessions;
+    uint32_t ops_sessions;
     struct session_list sessions;
     TAILQ_ENTRY(link) links;
 };
@@ -97,6 +98,7 @@ struct room {
     struct document *document;
     struct awareness *awareness;
     struct session_table sessions;
+    uint32_t ops_sessions;
     struct link_list links;
     struct store_link store;
     struct replacement replacement;
@@ -184,6 +186,10 @@ void link_send(struct link *link, struct blob *frame);
 /* To every open link. */
 void links_broadcast(struct room *room, struct blob *frame);
 void links_broadcast_edit(struct room *room, const struct edit *edit);
+/* What an edit changed, to the links that have a client of the lens. */
+void links_broadcast_change(struct room *room, const struct edit *edit);
+/* The whole state, to each client of a lens. With an empty batch. */
+void links_send_views(struct room *room);
 /* Closes those that are overrun, resumes those that have drained. */
 void links_check_queues(struct room *room);
 

@@ -71,9 +71,25 @@ static void roll_back(struct room *room, int error)
         if (room->answers[i].refusal == 0 && room->answers[i].seq > last_seq)
             room->answers[i].refusal = REFUSAL_STORAGE_FULL;
     }
+    links_send_views(room);
     send_answers(room);
     if (room->store.ipc)
         store_link_detach(room);
+}
+
+/* Returns whether there is a change that cannot be told as such. */
+static bool broadcast(struct room *room, const struct edit *edits, size_t count)
+{
+    bool is_unseen = false;
+
+    for (size_t i = 0; i < count; i++)
+        is_unseen |= edits[i].is_unseen;
+    for (size_t i = 0; i < count; i++) {
+        links_broadcast_edit(room, &edits[i]);
+        if (edits[i].change && !is_unseen)
+            links_broadcast_change(room, &edits[i]);
+    }
+    return is_unseen;
 }
 
 void room_flush(struct room *room)
@@ -86,10 +102,11 @@ void room_flush(struct room *room)
         roll_back(room, r);
         return;
     }
-    for (size_t i = 0; i < count; i++)
-        links_broadcast_edit(room, &edits[i]);
+    bool is_unseen = broadcast(room, edits, count);
     room->updates += count;
     document_clear_batch(room->document);
+    if (is_unseen)
+        links_send_views(room);
     send_answers(room);
     store_link_announce(room);
 }

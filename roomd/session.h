@@ -3,6 +3,7 @@
 
 #include "crdt/crdt.h"
 #include "common/hash_table.h"
+#include "proto/lens.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -15,6 +16,8 @@ struct session {
     uint64_t number;
     struct link *link;
     enum crdt_format format; /* of the updates that it is sent */
+    enum lens lens;
+    bool is_read_only; /* presence aside */
     TAILQ_ENTRY(session) of_link;
     UT_hash_handle hh;
 };
