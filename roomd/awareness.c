@@ -9,7 +9,7 @@
 #include <sys/queue.h>
 
 /* Ids that were removed and not yet handed out as changes come on top of the bounds; this is where
- * that ends within one turn. */
+ * that ends within one tick. */
 #define ENTRIES_MAX (3 * (AWARENESS_ROOM_IDS + AWARENESS_REMEMBERED))
 
 struct entry {
@@ -17,7 +17,8 @@ struct entry {
     uint64_t clock_in;
     uint64_t clock_out;
     uint64_t owner;      /* a session; the last one if the state is gone */
-    uint64_t renewed_ms; /* present: when it last came */
+    uint64_t renewed_ms; /* present: when it last came, */
+    uint64_t told_ms;    /* and when it was last handed out */
     uint64_t removed_at; /* absent: the moment, see awareness.moment */
     uint8_t *state;      /* JSON, not looked into; NULL: absent */
     uint32_t state_len;
@@ -39,6 +40,9 @@ struct holder {
 };
 
 struct awareness {
+    uint32_t session_ids;
+    struct crdt_awareness_limits limits; /* the JSON is not looked into */
+    uint64_t next_ms;                    /* when changes may go out again */
     uint64_t first_clock;
     uint64_t moment; /* counts joins and removals: which came first? */
     struct entry *entries;
@@ -52,13 +56,13 @@ struct awareness {
     uint32_t changed_count;
 };
 
-/* The JSON is not looked into. */
-static const struct crdt_awareness_limits limits = {.state_bytes = AWARENESS_STATE_MAX};
-
-struct awareness *awareness_new(uint64_t first_clock)
+struct awareness *awareness_new(const struct awareness_limits *limits, uint64_t first_clock)
 {
     struct awareness *a = xcalloc(1, sizeof(*a));
+    struct awareness_limits asked = limits ? *limits : (struct awareness_limits){0};
 
+    a->session_ids = asked.session_ids ? asked.session_ids : AWARENESS_SESSION_IDS;
+    a->limits.state_bytes = asked.state_bytes ? asked.state_bytes : AWARENESS_STATE_MAX;
     a->first_clock = first_clock < AWARENESS_CLOCK_MAX ? first_clock : 0;
     TAILQ_INIT(&a->present);
     TAILQ_INIT(&a->absent);
@@ -184,7 +188,31 @@ static void set_state(struct awareness *a, struct holder *h, const struct crdt_a
     mark_changed(a, e);
 }
 
+/* A state that its owner sends again. */
+static void renew(struct awareness *a, struct entry *e, uint64_t clock, uint64_t now_ms)
+{
+    e->clock_in = clock;
+    e->renewed_ms = now_ms;
+    TAILQ_REMOVE(&a->present, e, by_age);
+    TAILQ_INSERT_TAIL(&a->present, e, by_age);
+    if (now_ms >= e->told_ms + AWARENESS_REPEAT_MS)
+        mark_changed(a, e);
+}
+
 /* ---- updates ---- */
+
+/* What goes out has the higher clock, but for a state that was sent again and is not told yet. */
+static uint64_t latest_clock(const struct entry *e)
+{
+    return e->clock_out > e->clock_in ? e->clock_out : e->clock_in;
+}
+
+static bool is_repeated(const struct entry *e, const struct holder *h,
+                        const struct crdt_awareness_state *c)
+{
+    return e && e->state && e->owner == h->session && e->state_len == c->json.len &&
+           memcmp(e->state, c->json.data, e->state_len) == 0;
+}
 
 static bool is_news(const struct entry *e, const struct holder *h,
                     const struct crdt_awareness_state *c)
@@ -197,16 +225,17 @@ static bool is_news(const struct entry *e, const struct holder *h,
      * room's own clock may say so. */
     if (c->is_gone)
         return false;
-    if (c->clock > (e->owner == h->session ? e->clock_in : e->clock_out))
+    if (c->clock > (e->owner == h->session ? e->clock_in : latest_clock(e)))
         return true;
     /* What was gone before this session joined was never sent to it: no echo, whatever its clock.
      */
     return !e->state && e->removed_at < h->joined_at;
 }
 
-static int read_update(struct crdt_awareness_reader *r, struct slice update)
+static int read_update(const struct awareness *a, struct crdt_awareness_reader *r,
+                       struct slice update)
 {
-    return crdt_awareness_reader_init(r, (struct crdt_slice){update.data, update.len}, &limits);
+    return crdt_awareness_reader_init(r, (struct crdt_slice){update.data, update.len}, &a->limits);
 }
 
 /* Decodes everything and checks it against the limits, before anything is changed. */
@@ -216,7 +245,7 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
     struct crdt_awareness_reader r;
     struct crdt_awareness_state c;
     uint32_t claimed = 0;
-    int error = read_update(&r, update);
+    int error = read_update(a, &r, update);
 
     if (error < 0)
         return error;
@@ -228,7 +257,7 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
             continue;
         if (!e || !e->state || e->owner != h->session)
             claimed++;
-        if (h->count + claimed > AWARENESS_SESSION_IDS)
+        if (h->count + claimed > a->session_ids)
             return -E2BIG;
         /* A state may always shrink, or stay as long as it is. */
         if (!e || c.json.len > e->state_len) {
@@ -254,19 +283,21 @@ int awareness_apply(struct awareness *a, uint64_t session, struct slice update, 
     assert(h);
     int error = check_update(a, h, update);
     if (error == 0)
-        error = read_update(&r, update);
+        error = read_update(a, &r, update);
     if (error < 0)
         return error;
     while (crdt_awareness_reader_next(&r, &c) > 0) {
         struct entry *e = find_entry(a, c.client);
         if (!is_news(e, h, &c))
             continue;
-        if (!c.is_gone) {
+        if (c.is_gone) {
+            e->clock_in = c.clock;
+            remove_state(a, e);
+        } else if (is_repeated(e, h, &c)) {
+            renew(a, e, c.clock, now_ms);
+        } else {
             set_state(a, h, &c, now_ms);
-            continue;
         }
-        e->clock_in = c.clock;
-        remove_state(a, e);
     }
     return 0;
 }
@@ -299,12 +330,13 @@ void awareness_leave(struct awareness *a, uint64_t session)
     free(h);
 }
 
-void awareness_sweep(struct awareness *a, uint64_t now_ms)
+uint64_t awareness_sweep(struct awareness *a, uint64_t now_ms)
 {
     struct entry *e;
 
     while ((e = TAILQ_FIRST(&a->present)) && now_ms >= e->renewed_ms + AWARENESS_EXPIRY_MS)
         remove_state(a, e);
+    return e ? e->renewed_ms + AWARENESS_EXPIRY_MS - now_ms : 0;
 }
 
 /* ---- output ---- */
@@ -363,23 +395,37 @@ static int compare_changes(const void *x, const void *y)
     return (a->except > b->except) - (a->except < b->except);
 }
 
-void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *ctx)
+/* All changes by their owners, for the caller to free. */
+static struct change *collect_changes(struct awareness *a, uint64_t now_ms)
 {
-    uint32_t count = a->changed_count;
-    struct crdt_buf update = {0};
+    struct change *changes = xcalloc(a->changed_count, sizeof(*changes));
     uint32_t n = 0;
     struct entry *e;
 
-    if (count == 0)
-        return;
-    struct change *changes = xcalloc(count, sizeof(*changes));
     while ((e = TAILQ_FIRST(&a->changed))) {
         TAILQ_REMOVE(&a->changed, e, changed);
         e->is_changed = false;
+        e->told_ms = now_ms;
         changes[n++] = (struct change){find_holder(a, e->owner) ? e->owner : 0, e};
     }
+    assert(n == a->changed_count);
     a->changed_count = 0;
     qsort(changes, n, sizeof(*changes), compare_changes);
+    return changes;
+}
+
+uint64_t awareness_take_changes(struct awareness *a, uint64_t now_ms, awareness_change_fn fn,
+                                void *ctx)
+{
+    uint32_t n = a->changed_count;
+    struct crdt_buf update = {0};
+
+    if (n == 0)
+        return 0;
+    if (now_ms < a->next_ms)
+        return a->next_ms - now_ms;
+    a->next_ms = now_ms + AWARENESS_TICK_MS;
+    struct change *changes = collect_changes(a, now_ms);
     for (uint32_t first = 0, end; first < n; first = end) {
         for (end = first + 1; end < n && changes[end].except == changes[first].except;)
             end++;
@@ -392,4 +438,5 @@ void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *c
     crdt_buf_done(&update);
     free(changes);
     forget_oldest(a);
+    return 0;
 }

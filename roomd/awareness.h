@@ -10,6 +10,9 @@
  *
  * Clients repeat to the room what the room sent them, with the room's clock. News from a session
  * that does not own the id therefore counts only if it cannot be such an echo.
+ *
+ * What changed goes out once a tick, the latest state of each id. A state that its owner only sends
+ * again lives on here, and goes out as seldom as the clients that hold it can bear.
  */
 #pragma once
 
@@ -17,19 +20,27 @@
 #include "common/slice.h"
 #include "crdt/crdt.h"
 
-#define AWARENESS_STATE_MAX   (16u << 10) /* bytes of one state */
-#define AWARENESS_SESSION_IDS 16u
+#define AWARENESS_STATE_MAX   (16u << 10) /* bytes of one state, if nothing else is asked for */
+#define AWARENESS_SESSION_IDS 16u         /* the same of the ids of a session */
 #define AWARENESS_ROOM_IDS    4096u
 #define AWARENESS_ROOM_BYTES  ((size_t)1 << 20) /* of all states: everybody who joins gets them */
 #define AWARENESS_REMEMBERED  4096u             /* removed ids whose clock is still known */
 #define AWARENESS_EXPIRY_MS   30000u
+#define AWARENESS_TICK_MS     50u                  /* between two times that changes go out */
+#define AWARENESS_REPEAT_MS   10000u               /* the same of a state that is only sent again */
 #define AWARENESS_CLOCK_MAX   UINT64_C(0xffffffff) /* some clients hold clocks in 32 bits */
 
 struct awareness;
 
-/* `first_clock`: clocks of ids not yet known start above it; the wall clock in seconds keeps them
- * ascending from one life of a room to the next. */
-struct awareness *awareness_new(uint64_t first_clock);
+/* A zero field means its default. */
+struct awareness_limits {
+    uint32_t session_ids; /* that a session owns */
+    uint32_t state_bytes; /* of one state */
+};
+
+/* `limits` may be NULL. `first_clock`: clocks of ids not yet known start above it; the wall clock
+ * in seconds keeps them ascending from one life of a room to the next. */
+struct awareness *awareness_new(const struct awareness_limits *limits, uint64_t first_clock);
 void awareness_free(struct awareness *a);
 
 /* A session is known from join to leave. Both may be repeated. Leaving removes its ids. */
@@ -42,8 +53,9 @@ void awareness_leave(struct awareness *a, uint64_t session);
 WARN_UNUSED int awareness_apply(struct awareness *a, uint64_t session, struct slice update,
                                 uint64_t now_ms);
 
-/* Removes what has not been renewed for AWARENESS_EXPIRY_MS. */
-void awareness_sweep(struct awareness *a, uint64_t now_ms);
+/* Removes what has not been renewed for AWARENESS_EXPIRY_MS. Returns in how many milliseconds that
+ * will be so of what is left, 0: never, for nothing is. */
+uint64_t awareness_sweep(struct awareness *a, uint64_t now_ms);
 
 /* Ids that are present. */
 uint32_t awareness_count(const struct awareness *a);
@@ -52,7 +64,10 @@ uint32_t awareness_count(const struct awareness *a);
  * nothing is appended). */
 uint32_t awareness_encode_others(const struct awareness *a, uint64_t session, struct crdt_buf *out);
 
-/* Hands out what changed since the last call: the latest state of each id, one update for each
- * owner, to be sent to every session but `except` (0: to all). `update` is borrowed. */
+/* Hands out what changed since the last time, unless that is less than a tick ago: the latest state
+ * of each id, one update for each owner, to be sent to every session but `except` (0: to all).
+ * `update` is borrowed. Returns in how many milliseconds to call again, 0: when something changes.
+ */
 typedef void (*awareness_change_fn)(void *ctx, uint64_t except, struct slice update);
-void awareness_take_changes(struct awareness *a, awareness_change_fn fn, void *ctx);
+uint64_t awareness_take_changes(struct awareness *a, uint64_t now_ms, awareness_change_fn fn,
+                                void *ctx);

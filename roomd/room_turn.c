@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <event2/event.h>
 
-#define SWEEP_MS     3000u /* as y-protocols looks for outdated states */
 #define STATS_MS     250u  /* between two looks at the document's statistics, at least */
 #define IDLE_GAP_MS  100u  /* between two ROOM_IDLE, at least */
 #define ANSWERS_KEPT 4096u /* the list is given back when it was longer */
@@ -205,14 +204,13 @@ void room_end_turn(void *ctx)
     room_flush(room);
     /* Closing a link changes who is present. */
     links_check_queues(room);
-    awareness_sweep(room->awareness, now_ms);
-    awareness_take_changes(room->awareness, send_change, room);
+    uint64_t wake_ms = awareness_sweep(room->awareness, now_ms);
+    wake_ms = earlier(wake_ms, awareness_take_changes(room->awareness, now_ms, send_change, room));
     send_stored(room);
-    uint64_t wake_ms = room_check_load(room, now_ms);
+    wake_ms = earlier(wake_ms, room_check_load(room, now_ms));
     wake_ms = earlier(wake_ms, publish_figures(room, now_ms));
     wake_ms = earlier(wake_ms, check_idle(room, now_ms));
     wake_ms = earlier(wake_ms, orphan_check(room, now_ms));
     wake_ms = earlier(wake_ms, replacement_check(room, now_ms));
-    wake_ms = earlier(wake_ms, awareness_count(room->awareness) > 0 ? SWEEP_MS : 0);
     wake_in(room, wake_ms);
 }

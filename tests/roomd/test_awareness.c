@@ -6,10 +6,13 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 
+/* Of the times that changes are handed out. */
+static uint64_t now_ms;
+
 /* Sessions 1, 2 and 3 have joined. */
 static struct awareness *make(void)
 {
-    struct awareness *a = awareness_new(0);
+    struct awareness *a = awareness_new(NULL, 0);
 
     for (uint64_t session = 1; session <= 3; session++)
         awareness_join(a, session);
@@ -17,7 +20,7 @@ static struct awareness *make(void)
 }
 
 static int apply(struct awareness *a, uint64_t session, uint64_t id, uint64_t clock,
-                 const char *state, uint64_t now_ms)
+                 const char *state, uint64_t at_ms)
 {
     struct crdt_buf update = {0};
 
@@ -25,7 +28,7 @@ static int apply(struct awareness *a, uint64_t session, uint64_t id, uint64_t cl
     lib0_write_uint(&update, id);
     lib0_write_uint(&update, clock);
     lib0_write_slice(&update, state, strlen(state));
-    int r = awareness_apply(a, session, slice_of(update.data, update.len), now_ms);
+    int r = awareness_apply(a, session, slice_of(update.data, update.len), at_ms);
     crdt_buf_done(&update);
     return r;
 }
@@ -53,11 +56,13 @@ static void on_change(void *ctx, uint64_t except, struct slice update)
     print_update(ctx, except, update);
 }
 
+/* Of all ticks up to now. */
 static void expect_changes(struct awareness *a, const char *expected)
 {
     struct buffer out = {0};
 
-    awareness_take_changes(a, on_change, &out);
+    now_ms += AWARENESS_TICK_MS;
+    cr_assert_eq(awareness_take_changes(a, now_ms, on_change, &out), 0);
     buffer_append(&out, "", 1);
     cr_assert_str_eq((const char *)out.data, expected);
     buffer_done(&out);
@@ -203,20 +208,89 @@ Test(awareness, silence_ends_after_30_seconds)
     expect_changes(a, "1:10@1={};|2:20@1={};|");
     cr_assert_eq(apply(a, 1, 10, 2, "{}", 16000), 0);
     expect_changes(a, "1:10@2={};|");
-    awareness_sweep(a, 31999);
+    cr_assert_eq(awareness_sweep(a, 31999), 1);
     expect_changes(a, "");
-    awareness_sweep(a, 32000);
+    cr_assert_eq(awareness_sweep(a, 32000), 14000);
     expect_changes(a, "2:20@2=null;|");
-    awareness_sweep(a, 46000);
+    cr_assert_eq(awareness_sweep(a, 46000), 0);
     expect_changes(a, "1:10@3=null;|");
     cr_assert_eq(apply(a, 1, 10, 3, "{}", 50000), 0); /* it wakes up */
     expect_changes(a, "1:10@4={};|");
     awareness_free(a);
 }
 
+/* The first change after a silence at once, then one round a tick, the latest of each. */
+Test(awareness, changes_go_out_once_a_tick)
+{
+    struct awareness *a = make();
+    struct buffer out = {0};
+
+    cr_assert_eq(awareness_take_changes(a, 1000, on_change, &out), 0);
+    cr_assert_eq(apply(a, 1, 10, 1, "{\"n\":1}", 1000), 0);
+    cr_assert_eq(awareness_take_changes(a, 1000, on_change, &out), 0);
+    cr_assert_eq(awareness_take_changes(a, 1001, on_change, &out), 0, "nothing waits");
+    cr_assert_eq(apply(a, 1, 10, 2, "{\"n\":2}", 1010), 0);
+    cr_assert_eq(awareness_take_changes(a, 1010, on_change, &out), 40);
+    cr_assert_eq(apply(a, 2, 20, 1, "{}", 1020), 0);
+    cr_assert_eq(apply(a, 1, 10, 3, "{\"n\":3}", 1030), 0);
+    awareness_leave(a, 3);
+    cr_assert_eq(awareness_take_changes(a, 1049, on_change, &out), 1);
+    cr_assert_eq(awareness_take_changes(a, 1050, on_change, &out), 0);
+    awareness_leave(a, 2); /* who is gone waits no longer than others */
+    cr_assert_eq(awareness_take_changes(a, 1060, on_change, &out), 40);
+    cr_assert_eq(awareness_take_changes(a, 1200, on_change, &out), 0);
+    buffer_append(&out, "", 1);
+    cr_assert_str_eq((const char *)out.data,
+                     "1:10@1={\"n\":1};|1:10@3={\"n\":3};|2:20@1={};|0:20@2=null;|");
+    buffer_done(&out);
+    awareness_free(a);
+}
+
+/* It lives here, and with the others by what they are told every 10 seconds. */
+Test(awareness, what_is_only_sent_again_goes_out_seldom)
+{
+    struct awareness *a = make();
+    uint64_t clock = 1;
+
+    cr_assert_eq(apply(a, 1, 10, clock, "{}", 0), 0);
+    expect_changes(a, "1:10@1={};|");
+    for (uint64_t at_ms = 1000; at_ms < 10000; at_ms += 1000)
+        cr_assert_eq(apply(a, 1, 10, ++clock, "{}", at_ms), 0);
+    expect_changes(a, "");
+    cr_assert_eq(apply(a, 2, 10, clock, "{}", 9500), 0); /* heard from another side: no news */
+    expect_changes(a, "");
+    now_ms = 11000;
+    cr_assert_eq(apply(a, 1, 10, ++clock, "{}", now_ms), 0);
+    expect_changes(a, "1:10@11={};|");
+    cr_assert_eq(apply(a, 1, 10, ++clock, "{\"n\":1}", now_ms), 0); /* another state: at once */
+    expect_changes(a, "1:10@12={\"n\":1};|");
+    cr_assert_eq(apply(a, 1, 10, ++clock, "{\"n\":1}", 40000), 0);
+    cr_assert_eq(awareness_sweep(a, 60000), 10000);
+    now_ms = 60000;
+    expect_changes(a, "1:10@13={\"n\":1};|");
+    cr_assert_eq(apply(a, 1, 10, ++clock, "{\"n\":1}", 61000), 0);
+    cr_assert_eq(apply(a, 1, 10, clock, "null", 61000),
+                 0); /* it was not told, and goes all the same */
+    expect_changes(a, "1:10@14=null;|");
+    awareness_free(a);
+}
+
+Test(awareness, limits_that_are_asked_for)
+{
+    struct awareness *a =
+        awareness_new(&(struct awareness_limits){.session_ids = 2, .state_bytes = 4}, 0);
+
+    awareness_join(a, 1);
+    cr_assert_eq(apply(a, 1, 1, 1, "12345", 0), -E2BIG);
+    cr_assert_eq(apply(a, 1, 1, 1, "1234", 0), 0);
+    cr_assert_eq(apply(a, 1, 2, 1, "{}", 0), 0);
+    cr_assert_eq(apply(a, 1, 3, 1, "{}", 0), -E2BIG);
+    awareness_free(a);
+}
+
 Test(awareness, clocks_ascend_from_room_to_room)
 {
-    struct awareness *a = awareness_new(1000);
+    struct awareness *a = awareness_new(NULL, 1000);
 
     awareness_join(a, 1);
     cr_assert_eq(apply(a, 1, 10, 7, "{}", 0), 0);
@@ -248,7 +322,7 @@ Test(awareness, bounds)
 
 Test(awareness, bounds_of_the_room)
 {
-    struct awareness *a = awareness_new(0);
+    struct awareness *a = awareness_new(NULL, 0);
     struct buffer ignored = {0};
 
     for (uint64_t i = 0; i < AWARENESS_ROOM_IDS; i++) {
@@ -264,7 +338,7 @@ Test(awareness, bounds_of_the_room)
         cr_assert_eq(apply(a, 5000, 2000000 + i, 1, "{}", 0), 0);
         cr_assert_eq(apply(a, 5000, 2000000 + i, 1, "null", 0), 0);
         if (i % 100 == 0)
-            awareness_take_changes(a, on_change, &ignored);
+            (void)awareness_take_changes(a, now_ms += AWARENESS_TICK_MS, on_change, &ignored);
         ignored.len = 0;
     }
     buffer_done(&ignored);
@@ -273,7 +347,7 @@ Test(awareness, bounds_of_the_room)
 
 Test(awareness, bytes_of_the_room)
 {
-    struct awareness *a = awareness_new(0);
+    struct awareness *a = awareness_new(NULL, 0);
     char *state = xcalloc(1, AWARENESS_STATE_MAX + 1);
     uint64_t fitting = AWARENESS_ROOM_BYTES / AWARENESS_STATE_MAX;
     struct crdt_buf all = {0};
@@ -368,12 +442,12 @@ Test(awareness, whoever_gets_every_change_holds_what_the_room_holds)
     static const char *const states[] = {"{}", "{\"n\":1}", "null"};
 
     for (uint64_t seed = 1; seed <= 50; seed++) {
-        struct awareness *a = awareness_new(0);
+        struct awareness *a = awareness_new(NULL, 0);
         bool is_joined[SESSIONS + 1] = {0};
         struct seen seen = {0};
         uint64_t random = seed;
-        uint64_t now_ms = 0;
 
+        now_ms = 0;
         for (int step = 0; step < 2000; step++) {
             uint64_t session = 1 + next_random(&random) % SESSIONS;
             uint32_t action = next_random(&random) % 20;
@@ -382,7 +456,7 @@ Test(awareness, whoever_gets_every_change_holds_what_the_room_holds)
                 awareness_leave(a, session);
                 is_joined[session] = false;
             } else if (action == 1) {
-                awareness_sweep(a, now_ms);
+                (void)awareness_sweep(a, now_ms);
             } else if (!is_joined[session]) {
                 awareness_join(a, session);
                 is_joined[session] = true;
@@ -393,7 +467,10 @@ Test(awareness, whoever_gets_every_change_holds_what_the_room_holds)
                              0);
             }
             if (next_random(&random) % 3 == 0) {
-                awareness_take_changes(a, follow, &seen);
+                uint64_t wait_ms = awareness_take_changes(a, now_ms, follow, &seen);
+                cr_assert_leq(wait_ms, AWARENESS_TICK_MS);
+                if (wait_ms > 0)
+                    cr_assert_eq(awareness_take_changes(a, now_ms += wait_ms, follow, &seen), 0);
                 seen.present = 0;
                 for (int id = 0; id < IDS; id++)
                     seen.present += seen.is_present[id];
@@ -418,7 +495,7 @@ Test(awareness, bytes_of_chance)
         int r = awareness_apply(a, 1 + (uint64_t)(i % 3), slice_of(bytes, len), 0);
         cr_assert(r == 0 || r == -EBADMSG || r == -E2BIG);
         if (i % 64 == 0)
-            awareness_take_changes(a, on_change, &ignored);
+            (void)awareness_take_changes(a, now_ms += AWARENESS_TICK_MS, on_change, &ignored);
         ignored.len = 0;
     }
     buffer_done(&ignored);
