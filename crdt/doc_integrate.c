@@ -430,6 +430,9 @@ int doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct 
         item->origin_clock = state - 1;
         place.left = item_clean_end(doc, client, state - 1);
         has_place = !is_gc(doc, place.left);
+        /* Whatever parent it names: that of one list is one, and of the rest it is not written. */
+        if (has_place)
+            inherit_parent(doc, &place);
     }
     if (!has_place) {
         add_gc(doc, index);

@@ -5,9 +5,6 @@
  * deletions and insertions that it can follow to the letter.
  *
  * A root that nobody has written to is there, and empty. Its name is UTF-8. Errors as in crdt.h.
- *
- * An insertion between neighbours of two types, which no honest replica makes, may be seen in one
- * of them and told of the other: who follows is then to read anew.
  */
 #pragma once
 

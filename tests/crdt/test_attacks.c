@@ -615,6 +615,30 @@ Test(attacks, insertions_at_one_place_end_soon, .timeout = HANG_SECONDS)
 
 /* ---- structs that are here in part ---- */
 
+/* Its first part is in the root "c", and the whole names another root: an index of that one's items
+ * knows nothing of the neighbour. */
+Test(attacks, the_rest_of_a_struct_is_in_the_list_of_its_start)
+{
+    struct crdt_path path = crdt_root("t", 1);
+    struct crdt_doc *doc = new_doc(NULL);
+    struct crdt_buf text = {0};
+
+    cr_assert_eq(apply_hex(doc, CRDT_V1, "01 01 01 00 04 01 01 63 01 61 00"), 0);
+    for (uint64_t i = 0; i < 300; i++)
+        cr_assert_eq(crdt_text_insert(doc, 3, path, i * 7919 % (i + 1), "x", 1, NULL, NULL), 0);
+    cr_assert_eq(crdt_text_insert(doc, 3, path, 7, "y", 1, NULL, NULL), 0);
+    cr_assert_eq(crdt_text_insert(doc, 3, path, 250, "y", 1, NULL, NULL), 0);
+    cr_assert(doc->positions, "there is an index");
+    cr_assert_eq(apply_hex(doc, CRDT_V1, "01 01 01 00 04 01 01 74 02 6162 00"), 0);
+    for (uint64_t i = 0; i <= 302; i += 302)
+        cr_assert_eq(crdt_text_insert(doc, 3, path, i, "z", 1, NULL, NULL), 0);
+    cr_assert_eq(crdt_text_insert(doc, 3, path, 305, "z", 1, NULL, NULL), -ERANGE);
+    cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "c", 1, &text), 0);
+    cr_assert(text.len == 2 && memcmp(text.data, "ab", 2) == 0);
+    crdt_buf_done(&text);
+    crdt_doc_free(doc);
+}
+
 /*
  * The rest of a struct goes in behind what its client made last, but Yjs looks for its origin
  * first, which cuts what was made before. However many items the client has: none is one too many
