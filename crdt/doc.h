@@ -454,6 +454,8 @@ uint64_t landmarks_bytes(const struct crdt_doc *doc);
  * list), and where it begins. False if there is no memory for an index. */
 bool positions_find(struct crdt_doc *doc, uint32_t type, uint64_t index, uint32_t *ret_item,
                     uint64_t *ret_start);
+/* How many visible units of a type's list are before an item of it. */
+bool positions_count(struct crdt_doc *doc, uint32_t type, uint32_t item, uint64_t *ret_count);
 /* The calls from here on tell an existing index of changes; they may free it. `item` has been
  * linked into a list, which has `len` more visible units for it. */
 void positions_add(struct crdt_doc *doc, uint32_t item, uint32_t len);

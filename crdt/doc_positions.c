@@ -86,6 +86,16 @@ static void tree_make(struct positions *p)
     }
 }
 
+/* What is visible of the blocks before the one at `order`. */
+static uint64_t tree_sum(const struct positions *p, uint32_t order)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = order; i > 0; i -= i & -i)
+        sum += p->tree[i];
+    return sum;
+}
+
 /* The block that holds the unit before `index`, and where it begins. */
 static uint32_t tree_find(const struct positions *p, uint64_t index, uint64_t *ret_start)
 {
@@ -265,17 +275,40 @@ static bool make(struct crdt_doc *doc, uint32_t type)
     return true;
 }
 
+/* Makes sure that there is an index of this list. */
+static bool use(struct crdt_doc *doc, uint32_t type)
+{
+    if (doc->positions && doc->positions->type != type)
+        positions_free(doc);
+    if (!doc->positions && !make(doc, type))
+        return false;
+    doc->positions->idle = 0;
+    return true;
+}
+
+bool positions_count(struct crdt_doc *doc, uint32_t type, uint32_t item, uint64_t *ret_count)
+{
+    const struct block *b;
+    uint64_t count;
+
+    if (!use(doc, type))
+        return false;
+    b = &doc->positions->blocks[doc->positions->block_of[item]];
+    count = tree_sum(doc->positions, b->order);
+    for (uint32_t i = b->first; i != item; i = doc->items[i].right)
+        count += item_visible_len(&doc->items[i]);
+    *ret_count = count;
+    return true;
+}
+
 bool positions_find(struct crdt_doc *doc, uint32_t type, uint64_t index, uint32_t *ret_item,
                     uint64_t *ret_start)
 {
     uint32_t block, item;
     uint64_t start;
 
-    if (doc->positions && doc->positions->type != type)
-        positions_free(doc);
-    if (!doc->positions && !make(doc, type))
+    if (!use(doc, type))
         return false;
-    doc->positions->idle = 0;
     block = tree_find(doc->positions, index, &start);
     assert(block != NIL);
     item = doc->positions->blocks[block].first;

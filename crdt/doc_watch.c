@@ -8,6 +8,9 @@
  */
 #include "doc_plan.h"
 
+/* Deleted items that are passed one by one before an index is asked. */
+#define NEAR_ITEMS 32u
+
 /* ---- before the commit ---- */
 
 static bool is_seen(const struct crdt_doc *doc, uint32_t type, uint32_t index)
@@ -128,32 +131,76 @@ static void give_news(struct crdt_doc *doc, uint32_t index, struct crdt_units *u
     units->after = id_at(doc, item->client, item_end(item) - 1);
 }
 
-/* Reports an item and the news to its left, from what was there before, or has been reported, on.
- */
-static void give_up_to(struct crdt_doc *doc, uint32_t last)
+/* The item that holds the visible unit number `index`, from 1 on, of the type; NIL: there is none,
+ * or no memory to find it, when it is looked for one by one. */
+static uint32_t find_seen(struct crdt_doc *doc, uint32_t type, uint64_t index)
+{
+    uint64_t start;
+    uint32_t item;
+
+    if (index == 0 || index > doc->types[type].len ||
+        !positions_find(doc, type, index, &item, &start))
+        return NIL;
+    return item;
+}
+
+/* The next item to the left that is seen. Most often it is near. */
+static uint32_t seen_left(struct crdt_doc *doc, uint32_t type, uint32_t index)
+{
+    uint32_t left = doc->items[index].left, found;
+    uint64_t count;
+
+    for (uint32_t n = 0; left != NIL && item_visible_len(&doc->items[left]) == 0; n++) {
+        if (n == NEAR_ITEMS && positions_count(doc, type, index, &count) &&
+            ((found = find_seen(doc, type, count)) != NIL || count == 0))
+            return found;
+        left = doc->items[left].left;
+    }
+    return left;
+}
+
+/* The same to the right, where there is one. */
+static uint32_t seen_right(struct crdt_doc *doc, uint32_t type, uint32_t index)
+{
+    uint32_t right = doc->items[index].right, found;
+    uint64_t count;
+
+    for (uint32_t n = 0; item_visible_len(&doc->items[right]) == 0; n++) {
+        if (n == NEAR_ITEMS && positions_count(doc, type, index, &count) &&
+            (found = find_seen(doc, type, count + item_visible_len(&doc->items[index]) + 1)) != NIL)
+            return found;
+        right = doc->items[right].right;
+    }
+    return right;
+}
+
+static bool has_news(const struct crdt_doc *doc, uint32_t index)
+{
+    return doc->items[index].flags & ITEM_IS_NEWS;
+}
+
+/* Reports an item that has news, and before it the news to its left, back to what was there before
+ * or has been reported. */
+static void give_up_to(struct crdt_doc *doc, uint32_t type, uint32_t last)
 {
     struct crdt_units units = {.has_after = false};
-    uint32_t first = last, left;
-    bool is_grown_first;
+    uint32_t first = last, left = NIL;
 
-    while (!(is_grown_first =
-                 doc->items[first].flags & ITEM_IS_NEWS && is_grown(doc, &doc->items[first])) &&
-           (left = doc->items[first].left) != NIL &&
-           (item_visible_len(&doc->items[left]) == 0 || doc->items[left].flags & ITEM_IS_NEWS))
+    while (!is_grown(doc, &doc->items[first]) && (left = seen_left(doc, type, first)) != NIL &&
+           has_news(doc, left))
         first = left;
-    if (is_grown_first || left != NIL) {
-        const struct item *before = &doc->items[is_grown_first ? first : left];
-        uint32_t end = is_grown_first ? news_start(doc, before) : item_end(before);
-
+    if (is_grown(doc, &doc->items[first])) {
         units.has_after = true;
-        units.after = id_at(doc, before->client, end - 1);
+        units.after = id_at(doc, doc->items[first].client, news_start(doc, &doc->items[first]) - 1);
+    } else if (left != NIL) {
+        units.has_after = true;
+        units.after = id_at(doc, doc->items[left].client, item_end(&doc->items[left]) - 1);
     }
-    for (uint32_t i = first;; i = doc->items[i].right) {
-        if (doc->items[i].flags & ITEM_IS_NEWS)
-            give_news(doc, i, &units);
-        if (i == last)
-            return;
+    while (first != last) {
+        give_news(doc, first, &units);
+        first = seen_right(doc, type, first);
     }
+    give_news(doc, last, &units);
 }
 
 typedef void (*item_fn)(struct crdt_doc *doc, uint32_t type, uint32_t index);
@@ -166,9 +213,8 @@ static void mark_news(struct crdt_doc *doc, uint32_t type, uint32_t index)
 
 static void give_marked(struct crdt_doc *doc, uint32_t type, uint32_t index)
 {
-    (void)type;
-    if (doc->items[index].flags & ITEM_IS_NEWS)
-        give_up_to(doc, index);
+    if (has_news(doc, index))
+        give_up_to(doc, type, index);
 }
 
 static void each_in(struct crdt_doc *doc, uint32_t type, uint32_t client, uint32_t clock,

@@ -31,8 +31,7 @@ void crdt_doc_read_units(const struct crdt_doc *doc, struct crdt_slice root, crd
  * the root: first for what goes, each unit once, then for what comes, in an order in which `after`
  * is always there already. Who held what was seen before and follows holds what is seen now, in
  * its order. Both halves of a surrogate pair that is cut go, and come as U+FFFD with the ids that
- * they had. Takes the time of what changed, and of the deleted items between it and what is seen
- * before it.
+ * they had. Takes the time of what changed: what is seen to the left of that is looked up.
  */
 CRDT_WARN_UNUSED int crdt_doc_apply_units(struct crdt_doc *doc, enum crdt_format format,
                                           struct crdt_slice update, struct crdt_slice root,

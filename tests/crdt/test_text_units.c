@@ -437,7 +437,25 @@ static void spread(struct history *h)
     crdt_buf_done(&all);
 }
 
-static void run_history(uint64_t seed, int steps)
+/* A text of which most was deleted, in pieces that nothing joins. */
+static void make_ruin(struct history *h, uint64_t units)
+{
+    struct crdt_doc *doc = h->replicas[0];
+    struct crdt_buf all = {0};
+
+    for (uint64_t i = 0; i < units; i++)
+        cr_assert_eq(crdt_text_insert(doc, 1, crdt_root("t", 1), 0, "-", 1, NULL, NULL), 0);
+    for (uint64_t i = units; i > 0; i--)
+        if (i % 150 != 75)
+            cr_assert_eq(crdt_text_delete(doc, crdt_root("t", 1), i - 1, 1, NULL), 0);
+    cr_assert_eq(crdt_doc_encode(doc, CRDT_V1, NULL, 0, &all), 0);
+    apply_followed(h->doc, (struct crdt_slice){all.data, all.len}, h->follower, "a ruin");
+    for (size_t i = 1; i < REPLICAS; i++)
+        cr_assert_eq(crdt_doc_apply(h->replicas[i], CRDT_V1, all.data, all.len, NULL), 0);
+    crdt_buf_done(&all);
+}
+
+static void run_history(uint64_t seed, int steps, uint64_t ruin)
 {
     struct history *h = calloc(1, sizeof(*h));
 
@@ -446,6 +464,7 @@ static void run_history(uint64_t seed, int steps)
     h->follower = new_follower();
     for (size_t i = 0; i < REPLICAS; i++)
         h->replicas[i] = crdt_doc_new(NULL);
+    make_ruin(h, ruin);
     for (int step = 0; step < steps; step++) {
         make_edit(h);
         if (h->count > 0 && (next_random(&h->random) % 3 > 0 || h->count > 20))
@@ -466,7 +485,9 @@ static void run_history(uint64_t seed, int steps)
 Test(text_units, who_follows_holds_what_is_there, .timeout = 120)
 {
     for (uint64_t seed = 1; seed <= 150; seed++)
-        run_history(seed, 120);
+        run_history(seed, 120, 0);
+    for (uint64_t seed = 1; seed <= 50; seed++)
+        run_history(seed, 120, 700);
 }
 
 /* A large update into an empty document is taken in another way. */
