@@ -320,6 +320,17 @@ bool http_header_has_token(const struct http_request *req, const char *name, con
     return false;
 }
 
+bool http_host_is_plain(struct slice host)
+{
+    for (size_t i = 0; i < host.len; i++) {
+        uint8_t c = host.data[i];
+        bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
+        if (!is_alnum && (c == 0 || !strchr(".-_:[]", c)))
+            return false;
+    }
+    return host.len > 0 && host.len <= HTTP_HOST_MAX;
+}
+
 /* ---- WebSocket handshake ---- */
 
 bool http_offers_subprotocol(const struct http_request *req, const char *subprotocol)

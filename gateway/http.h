@@ -12,6 +12,7 @@
 #define HTTP_HEAD_MAX    8192u /* bytes of a request's head */
 #define HTTP_HEADERS_MAX 64u
 #define HTTP_ACCEPT_LEN  28u /* characters of a Sec-WebSocket-Accept value */
+#define HTTP_HOST_MAX    255u
 
 enum http_verb {
     HTTP_VERB_GET,
@@ -70,6 +71,10 @@ bool http_offers_subprotocol(const struct http_request *req, const char *subprot
  * last one. */
 unsigned http_find_subprotocols(const struct http_request *req, const char *prefix,
                                 struct slice *ret_rest);
+/* Is the value of Host as clients send it, with nothing that could leave its place in a header, a
+ * URL or a JSON text? */
+bool http_host_is_plain(struct slice host);
+
 /* Does the request ask for a WebSocket, rightly or not? */
 bool http_wants_websocket(const struct http_request *req);
 /* The header lines of a 426 (RFC 6455, section 4.4; RFC 9110, section 15.5.22). */

@@ -11,7 +11,6 @@
 
 #define PAGES_MAX      256u
 #define PAGE_BYTES_MAX (16u << 20)
-#define HOST_MAX       255u
 
 struct pages {
     struct page list[PAGES_MAX];
@@ -162,18 +161,6 @@ const struct page *pages_find(const struct pages *pages, struct slice path)
 
 /* ---- answers ---- */
 
-/* Is it a host as browsers send it, with nothing that could leave its place in a header? */
-static bool host_is_plain(struct slice host)
-{
-    for (size_t i = 0; i < host.len; i++) {
-        uint8_t c = host.data[i];
-        bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
-        if (!is_alnum && (c == 0 || !strchr(".-_:[]", c)))
-            return false;
-    }
-    return host.len > 0 && host.len <= HOST_MAX;
-}
-
 static void append_page_headers(struct buffer *b, const struct page *page,
                                 const struct http_request *req)
 {
@@ -187,7 +174,7 @@ static void append_page_headers(struct buffer *b, const struct page *page,
                          "style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
                          "object-src 'none'; base-uri 'none'; frame-ancestors 'self'; "
                          "connect-src 'self'");
-    if (host_is_plain(host))
+    if (http_host_is_plain(host))
         buffer_printf(b, " ws://%.*s wss://%.*s", (int)host.len, (const char *)host.data,
                       (int)host.len, (const char *)host.data);
     buffer_append_str(b, "\r\n");

@@ -105,6 +105,7 @@ static void read_headers(const struct http_request *req, struct slice head)
     CHECK(status != 101 || http_wants_websocket(req));
     (void)http_header_has_token(req, "sec-websocket-protocol", "concord.v1");
     CHECK(!deflate_negotiate(req) || http_header_count(req, "sec-websocket-extensions") > 0);
+    (void)http_host_is_plain(http_header(req, "host"));
 }
 
 static void parse_head(struct slice head)

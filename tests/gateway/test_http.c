@@ -301,3 +301,20 @@ Test(http, answers)
                                    "Sec-WebSocket-Extensions: a; b\r\n\r\n"));
     blob_unref(head);
 }
+
+Test(http, hosts)
+{
+    static const char *const plain[] = {"a", "example.org:8080", "[::1]:80", "x_y-z.9"};
+    static const char *const others[] = {"",    "a b", "a\"b",   "a/b",
+                                         "a@b", "a;b", "a\r\nb", "caf\xc3\xa9"};
+    char longest[HTTP_HOST_MAX + 2];
+
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+        cr_expect(http_host_is_plain(slice_str(plain[i])), "%s", plain[i]);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        cr_expect(!http_host_is_plain(slice_str(others[i])), "%s", others[i]);
+    memset(longest, 'x', sizeof(longest));
+    cr_expect(http_host_is_plain(slice_of(longest, HTTP_HOST_MAX)));
+    cr_expect(!http_host_is_plain(slice_of(longest, HTTP_HOST_MAX + 1)));
+    cr_expect(!http_host_is_plain(slice_of(NULL, 0)));
+}
