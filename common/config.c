@@ -47,6 +47,8 @@ static const struct key keys[] = {
     KEY(run, KEY_STRING, 0, PATH_MAX, "",
         "directory of sockets and open rooms, in memory; derived from data if empty"),
     KEY(web, KEY_STRING, 0, PATH_MAX, "", "directory of the pages; none are served if empty"),
+    KEY(doc_token_key, KEY_STRING, 0, PATH_MAX, "",
+        "file with the secret of y-sweet document tokens; one in run if empty"),
     KEY(gateways, KEY_NUMBER, 0, 256, "0", "gateway processes; 0 takes one per core"),
     KEY(room_idle_ms, KEY_NUMBER, 1, 86400000, "30000", "an unused room closes after this long"),
     KEY(room_memory_mib, KEY_NUMBER, 0, 1048576, "2048",

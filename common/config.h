@@ -22,6 +22,7 @@ struct config {
     char *store;               /* sqlite:DIR or a PostgreSQL URL; empty: SQLite in `data` */
     char *run;                 /* directory of sockets and segments; tmpfs */
     char *web;                 /* directory of the pages */
+    char *doc_token_key;       /* file with the secret of document tokens; empty: one in `run` */
     char *ack;                 /* what an acknowledgement says, by room (ack_level.h) */
     char *keys;                /* file of the keys that tokens are checked with; empty: none */
     char *audience;            /* that tokens must be for; empty: any */

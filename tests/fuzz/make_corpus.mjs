@@ -770,3 +770,31 @@ write('token', {
   'origin-userinfo': origin('https://u@a', 'u@a', 'https://u@a'),
   'origin-idn': origin('https://\xe4.example', 'a', 'https://a'),
 });
+
+/* ---- tokens of documents: payloads, which the target seals, and whole ones ---- */
+
+const tokenNames = (...names) =>
+  Buffer.concat(names.map((name) => Buffer.from([name.length, ...Buffer.from(name)])));
+const tokenPayload = (access, names, expires = 0xffff) => {
+  const times = Buffer.alloc(17);
+  times.writeBigUInt64BE(1n, 0);
+  times.writeBigUInt64BE(BigInt(expires), 8);
+  times[16] = access;
+  return Buffer.concat([times, names]);
+};
+
+write('doc_token', {
+  whole: tokenPayload(2, tokenNames('acme', 'plan', 'ada')),
+  reader: tokenPayload(1, tokenNames('t', 'd', '')),
+  'expired-now': tokenPayload(1, tokenNames('t', 'd', ''), 1),
+  'no-access': tokenPayload(0, tokenNames('t', 'd', '')),
+  'no-tenant': tokenPayload(1, tokenNames('', 'd', '')),
+  'two-names': tokenPayload(1, tokenNames('t', 'd')),
+  'four-names': tokenPayload(1, tokenNames('t', 'd', 'u', 'x')),
+  longest: tokenPayload(2, tokenNames('t'.repeat(255), 'd'.repeat(255), 'u'.repeat(255))),
+  'too-long': tokenPayload(2, Buffer.alloc(850, 'x')),
+  'not-sealed': Buffer.from('d1.AAAAAAAAA-gAAAAAAAAH0AIEYWNtZQZwbGFuLTEDYWRh'),
+  'not-base64': Buffer.from('d1.*'),
+  'of-another-version': Buffer.from('d2.AAAA'),
+  nothing: Buffer.from('d1.'),
+});
