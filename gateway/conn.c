@@ -56,6 +56,7 @@ struct conn {
 
     struct buffer in; /* HTTP: what is not yet a whole head, or waits for answers to be written */
     size_t in_scanned;
+    char *headers;  /* more of them for the answer; or NULL */
     size_t in_need; /* bytes of the request in `in`, once its head is there and has a body */
     uint32_t pauses;
 
@@ -161,6 +162,7 @@ static void release(void *ctx)
     txq_done(&c->out);
     blob_unref(c->pong);
     buffer_done(&c->in);
+    free(c->headers);
     free(c);
 }
 
@@ -602,6 +604,25 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 
 /* ---- HTTP ---- */
 
+void conn_set_headers(struct conn *c, const char *lines)
+{
+    free(c->headers);
+    c->headers = xstrdup(lines);
+}
+
+static struct blob *answer_head(struct conn *c, const struct http_answer *answer, bool is_kept)
+{
+    char *headers CLEANUP_FREE = TAKE_PTR(c->headers);
+    char *all CLEANUP_FREE = NULL;
+    struct http_answer with_headers = *answer;
+
+    if (headers) {
+        all = xasprintf("%s%s", headers, answer->extra ? answer->extra : "");
+        with_headers.extra = all;
+    }
+    return http_answer_head(&with_headers, is_kept, wall_now_ms());
+}
+
 void conn_answer(struct conn *c, const struct http_answer *answer, struct blob *content)
 {
     bool is_kept = c->is_kept && !answer->is_last;
@@ -611,9 +632,11 @@ void conn_answer(struct conn *c, const struct http_answer *answer, struct blob *
         c->owner = NULL;
         set_state(c, CONN_HTTP);
     }
-    push_new(c, http_answer_head(answer, is_kept, wall_now_ms()));
-    if (content && content->len > 0 && !c->is_head)
+    push_new(c, answer_head(c, answer, is_kept));
+    if (content && content->len > 0 && !c->is_head) {
+        c->large_bytes += content->counter ? content->len : 0;
         push(c, content);
+    }
     if (is_kept)
         c->deadline_ms = mono_now_ms() + CONN_IDLE_MS;
     else
@@ -719,6 +742,17 @@ static bool handle_request(struct conn *c)
     return len != 0 && handle_head(c, len) && c->state == CONN_HTTP;
 }
 
+static void set_reading(struct conn *c, bool is_reading)
+{
+    if (c->is_paused == !is_reading)
+        return;
+    c->is_paused = !is_reading;
+    if (is_reading)
+        (void)event_add(&c->on_read, NULL);
+    else
+        (void)event_del(&c->on_read);
+}
+
 static void handle_requests(struct conn *c)
 {
     while (c->out.bytes <= ANSWERS_MAX && c->in.len > 0)
@@ -727,11 +761,10 @@ static void handle_requests(struct conn *c)
     if (c->state == CONN_WAITING)
         return;
     if (c->state == CONN_HTTP) {
-        c->is_paused = c->out.bytes > ANSWERS_MAX;
-        if (c->is_paused)
-            (void)event_del(&c->on_read);
+        set_reading(c, c->out.bytes <= ANSWERS_MAX);
         /* The time for a head runs from its first bytes on; they do not prolong it. */
-        else if (c->in.len > 0 && c->in_need == 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
+        if (!c->is_paused && c->in.len > 0 && c->in_need == 0 &&
+            c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
             c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
         return;
     }
@@ -747,8 +780,7 @@ static void read_more_requests(struct conn *c)
 {
     if (!c->is_paused)
         return;
-    c->is_paused = false;
-    (void)event_add(&c->on_read, NULL);
+    set_reading(c, true);
     handle_requests(c);
 }
 

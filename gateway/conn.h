@@ -86,9 +86,13 @@ void conns_shut_down(struct conns *conns, uint16_t code, const char *reason);
 /* Takes a connected socket: non-blocking, close-on-exec. */
 void conn_start(struct conns *conns, int fd);
 
-/* Answers the request; `content` (answer->length bytes) may be NULL, takes its own reference. */
+/* More header lines, each with its CR LF, for the answer to the request that is being handled,
+ * whoever gives it. Copied; replaces those that were set before. */
+void conn_set_headers(struct conn *c, const char *lines);
+/* Answers the request; `content` (answer->length bytes) may be NULL, takes its own reference.
+ * What is counted elsewhere (blob_count()) may be large: it waits beside the queue's bound. */
 void conn_answer(struct conn *c, const struct http_answer *answer, struct blob *content);
-/* The owner will call conn_answer(). */
+/* The owner will call conn_answer(), also before this request's function returns. */
 void conn_defer(struct conn *c, const struct conn_owner *owner, void *ctx);
 /* Turns the connection into a WebSocket of `owner`. */
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,

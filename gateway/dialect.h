@@ -22,6 +22,7 @@ enum dialect_kind {
     DIALECT_YJS,
     DIALECT_JSON,
     DIALECT_JSON_OPS,
+    DIALECT_EXCHANGE, /* HTTP requests (exchange.h) */
     DIALECT_COUNT,
 };
 
@@ -83,5 +84,6 @@ struct dialect {
 };
 
 extern const struct dialect dialect_yjs;
+extern const struct dialect dialect_ysweet;
 extern const struct dialect dialect_json;
 extern const struct dialect dialect_json_ops;

@@ -6,6 +6,7 @@
 #include "common/notify.h"
 #include "gateway/auth.h"
 #include "gateway/conn.h"
+#include "gateway/doc_key.h"
 #include "gateway/listener.h"
 #include "gateway/pages.h"
 #include "gateway/room_link.h"
@@ -30,6 +31,7 @@ struct gateway {
     char *metrics_dir;
     struct listener *listener;
     struct auth *auth;
+    struct blob *doc_key;
     struct routes routes;
     struct event *on_stopping;
     uint64_t stop_ms; /* when it stops at the latest; 0 while nobody asked for it */
@@ -126,6 +128,8 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
     if (r == 0)
         r = auth_new(config, &g->auth);
     if (r == 0)
+        r = doc_key_load(config, &g->doc_key);
+    if (r == 0)
         r = listen_on_port(g);
     if (r < 0) {
         gateway_free(g);
@@ -138,6 +142,8 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .pages = g->pages,
         .links = g->links,
         .auth = g->auth,
+        .doc_key = g->doc_key,
+        .message_max = message_max,
         .metrics_dir = g->metrics_dir,
     };
     g->conns = conns_new(loop, message_max, &routes_handler, &g->routes);
@@ -164,6 +170,7 @@ void gateway_free(struct gateway *g)
     listener_free(g->listener);
     pages_free(g->pages);
     auth_free(g->auth);
+    blob_unref(g->doc_key);
     free(g->metrics_dir);
     free(g);
 }

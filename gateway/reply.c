@@ -16,7 +16,8 @@ void reply_text(struct conn *c, const struct http_request *req, unsigned status,
         .status = status,
         .extra = extra,
         .length = content->len,
-        .is_last = http_wants_websocket(req), /* it has no use for anything but the WebSocket */
+        /* A client has no use for anything but the WebSocket that it wanted. */
+        .is_last = req && http_wants_websocket(req),
     };
     conn_answer(c, &answer, content);
     blob_unref(content);

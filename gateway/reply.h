@@ -1,4 +1,4 @@
-/* reply: short answers to HTTP requests. */
+/* reply: short answers to HTTP requests. `req` is NULL where the answer comes late. */
 #pragma once
 
 #include "gateway/conn.h"

@@ -406,22 +406,28 @@ int room_state_diff(struct room_state *s, struct slice sv, struct blob **ret_upd
     return r;
 }
 
+int room_state_whole(struct room_state *s, struct blob **ret_update)
+{
+    if (!s->tail) {
+        *ret_update = blob_ref(s->base);
+        return 0;
+    }
+    const struct crdt_slice updates[] = {crdt_slice_of(blob_slice(s->base)),
+                                         crdt_slice_of(blob_slice(s->tail))};
+    return merge(s, updates, 2, ret_update);
+}
+
 int room_state_whole_v2(struct room_state *s, struct crdt_buf *ret_update)
 {
-    struct blob *merged = NULL;
-    int r = 0;
+    struct blob *v1 = NULL;
+    int r = room_state_whole(s, &v1);
 
-    if (s->tail) {
-        const struct crdt_slice updates[] = {crdt_slice_of(blob_slice(s->base)),
-                                             crdt_slice_of(blob_slice(s->tail))};
-        r = merge(s, updates, 2, &merged);
-    }
     if (r == 0) {
-        struct slice v1 = blob_slice(merged ? merged : s->base);
-        s->work += v1.len;
-        r = crdt_update_convert(CRDT_V1, crdt_slice_of(v1), CRDT_V2, &limits, ret_update);
+        s->work += v1->len;
+        r = crdt_update_convert(CRDT_V1, crdt_slice_of(blob_slice(v1)), CRDT_V2, &limits,
+                                ret_update);
     }
-    blob_unref(merged);
+    blob_unref(v1);
     return r;
 }
 

@@ -46,6 +46,8 @@ struct blob *room_state_vector(const struct room_state *s);
 /* What a client with the state vector `sv` lacks, deletions whole, as one v1 update; a new blob.
  * `sv` was checked by room_state_check_vector(). -EBADMSG, -E2BIG, -ENOMEM. */
 WARN_UNUSED int room_state_diff(struct room_state *s, struct slice sv, struct blob **ret_update);
+/* Everything as one v1 update; a new reference. */
+WARN_UNUSED int room_state_whole(struct room_state *s, struct blob **ret_update);
 /* Everything as one v2 update, in a buffer for crdt_buf_done(). */
 struct crdt_buf;
 WARN_UNUSED int room_state_whole_v2(struct room_state *s, struct crdt_buf *ret_update);

@@ -7,17 +7,21 @@
 #include "gateway/reply.h"
 #include "gateway/revoke.h"
 #include "gateway/session.h"
+#include "gateway/ysweet.h"
 #include "proto/refusal.h"
 
 #include <errno.h>
 
-#define CAN(verb) (1u << HTTP_VERB_##verb)
-#define READS     (CAN(GET) | CAN(HEAD))
+#define CAN(verb)  (1u << HTTP_VERB_##verb)
+#define READS      (CAN(GET) | CAN(HEAD))
+#define MESSAGE    SIZE_MAX /* a body_max: as large as a message may be */
+#define ORIGIN_MAX 255u
 
 /* A path is `prefix` alone, or `prefix` NAME `suffix`. */
 struct route {
     const char *prefix;
     const char *suffix; /* NULL: none, and no name */
+    const char *infix;  /* something that NAME must hold, or NULL */
     unsigned verbs;     /* bits, by enum http_verb */
     size_t body_max;    /* bytes of a request's body */
     void (*handle)(const struct routes *r, struct conn *c, const struct http_request *req,
@@ -116,6 +120,20 @@ static void answer_websocket(const struct routes *r, struct conn *c, const struc
 static const struct route routes[] = {
     {.prefix = "/healthz", .verbs = READS, .handle = answer_health},
     {.prefix = "/metrics", .verbs = READS, .handle = answer_metrics},
+    {.prefix = "/doc/new", .verbs = CAN(POST), .body_max = YSWEET_BODY_MAX, .handle = ysweet_new},
+    {.prefix = "/doc/",
+     .suffix = "/auth",
+     .verbs = CAN(POST),
+     .body_max = YSWEET_BODY_MAX,
+     .handle = ysweet_auth},
+    {.prefix = "/d/", .suffix = "/as-update", .verbs = READS, .handle = ysweet_read},
+    {.prefix = "/d/",
+     .suffix = "/update",
+     .verbs = CAN(POST),
+     .body_max = MESSAGE,
+     .handle = ysweet_update},
+    {.prefix = "/d/", .suffix = "/ws", .verbs = READS, .handle = ysweet_socket},
+    {.prefix = "/d/", .suffix = "", .infix = "/ws/", .verbs = READS, .handle = ysweet_socket},
     {.prefix = "/yjs/", .suffix = "", .verbs = READS, .dialect = &dialect_yjs},
     {.prefix = "/rooms/", .suffix = "/ws", .verbs = READS, .dialect = &dialect_json},
     {.prefix = "/rooms/",
@@ -136,7 +154,10 @@ static bool route_matches(const struct route *route, struct slice path, struct s
     if (path.len < prefix + suffix || memcmp(path.data, route->prefix, prefix) != 0 ||
         memcmp(path.data + path.len - suffix, route->suffix, suffix) != 0)
         return false;
-    *ret_name = slice_of(path.data + prefix, path.len - prefix - suffix);
+    struct slice name = slice_of(path.data + prefix, path.len - prefix - suffix);
+    if (route->infix && !memmem(name.data, name.len, route->infix, strlen(route->infix)))
+        return false;
+    *ret_name = name;
     return true;
 }
 
@@ -164,17 +185,67 @@ static const char *verbs_text(unsigned verbs)
     return can_read && can_post ? "GET, HEAD, POST" : can_post ? "POST" : "GET, HEAD";
 }
 
+/* ---- pages of other origins ---- */
+
+bool request_is_secure(const struct conn *c, const struct http_request *req)
+{
+    (void)c;
+    (void)req;
+    return false;
+}
+
+static bool origin_is_plain(struct slice origin)
+{
+    for (size_t i = 0; i < origin.len; i++)
+        if (origin.data[i] <= ' ' || origin.data[i] > '~')
+            return false;
+    return origin.len > 0 && origin.len <= ORIGIN_MAX;
+}
+
+/* Lets scripts of an allowed origin see the answer, whoever gives it (Fetch standard, section 3.2).
+ * Without credentials: cookies mean nothing here. False if there is no such origin. */
+static bool allow_origin(const struct routes *r, struct conn *c, const struct http_request *req)
+{
+    struct slice origin = http_header(req, "origin");
+
+    if (!origin_is_plain(origin) || !auth_origin_is_allowed(r->auth, req))
+        return false;
+    char *lines CLEANUP_FREE = xasprintf("Access-Control-Allow-Origin: %.*s\r\nVary: Origin\r\n",
+                                         (int)origin.len, (const char *)origin.data);
+    conn_set_headers(c, lines);
+    return true;
+}
+
+/* What a browser asks before it lets a script make a request. `verbs` are those of the path. */
+static void answer_preflight(const struct routes *r, struct conn *c, const struct http_request *req,
+                             unsigned verbs)
+{
+    char *extra CLEANUP_FREE = NULL;
+
+    if (allow_origin(r, c, req))
+        extra = xasprintf("Access-Control-Allow-Methods: %s\r\n"
+                          "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+                          "Access-Control-Max-Age: 600\r\n",
+                          verbs_text(verbs));
+    else
+        extra = xasprintf("Allow: %s\r\n", verbs_text(verbs));
+    conn_answer(c, &(struct http_answer){.status = 204, .extra = extra}, NULL);
+}
+
+/* ---- requests ---- */
+
 static unsigned on_head(void *ctx, struct conn *c, const struct http_request *req, size_t *ret_max)
 {
+    const struct routes *r = ctx;
     struct slice name;
     unsigned verbs;
     const struct route *route = find_route(req, &name, &verbs);
 
-    (void)ctx;
-    (void)c;
+    if (route)
+        (void)allow_origin(r, c, req);
     if (!route || route->body_max == 0)
         return req->verb == HTTP_VERB_GET || req->verb == HTTP_VERB_HEAD ? 400 : 405;
-    *ret_max = route->body_max;
+    *ret_max = route->body_max < r->message_max ? route->body_max : r->message_max;
     return 0;
 }
 
@@ -188,12 +259,16 @@ static void on_request(void *ctx, struct conn *c, const struct http_request *req
                    (req->verb == HTTP_VERB_GET || req->verb == HTTP_VERB_HEAD);
     const struct page *page = is_page ? pages_find(r->pages, req->path) : NULL;
 
+    if (route)
+        (void)allow_origin(r, c, req);
     if (route && route->dialect)
         answer_websocket(r, c, req, route->dialect, name);
     else if (route)
         route->handle(r, c, req, name);
     else if (page)
         page_answer(page, c, req);
+    else if (req->verb == HTTP_VERB_OPTIONS && verbs != 0)
+        answer_preflight(r, c, req, verbs);
     else if (verbs != 0 || (req->verb != HTTP_VERB_GET && req->verb != HTTP_VERB_HEAD))
         reply_status(c, req, 405, verbs_text(verbs));
     else

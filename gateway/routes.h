@@ -10,8 +10,13 @@ struct routes {
     const struct pages *pages;
     struct room_links *links;
     const struct auth *auth;
+    struct blob *doc_key; /* of document tokens */
+    size_t message_max;   /* bytes of an update, however it comes */
     const char *metrics_dir;
 };
+
+/* Does the client use TLS, here or as far as a trusted proxy? */
+bool request_is_secure(const struct conn *c, const struct http_request *req);
 
 /* Its `ctx` is a struct routes. */
 extern const struct conn_handler routes_handler;
