@@ -1,9 +1,17 @@
 /* What the gateway says to clients of y-sweet, with a room that this test plays. */
 #include "harness.h"
 
+#include "common/config.h"
+#include "common/ipc.h"
+#include "common/loop.h"
+#include "gateway/doc_key.h"
+#include "gateway/doc_token.h"
+#include "gateway/session.h"
 #include "proto/refusal.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <sys/socket.h>
 
 static struct gateway_under_test g;
 static int client;
@@ -12,10 +20,10 @@ static uint64_t session;
 
 #define BIN(s) 2, s, sizeof(s) - 1
 
-#define EDIT    "\0\2\3abc"
-#define ANSWER  "\0\1\2\0\0" /* step 2 of a client that has nothing */
-#define STATUS  "\x66\1"     /* and the number */
-#define NOBODY  "\1\1\0"     /* an empty presence message */
+#define EDIT   "\0\2\3abc"
+#define ANSWER "\0\1\2\0\0" /* step 2 of a client that has nothing */
+#define STATUS "\x66\1"     /* and the number */
+#define NOBODY "\1\1\0"     /* an empty presence message */
 
 static void start(void)
 {
@@ -199,4 +207,40 @@ Test(ysweet, frames_that_are_none)
     }
     client_send(client, 1, "text", 4);
     client_expect_close(client, 1003);
+}
+
+/* A token of the gateway's key. */
+static char *mint(enum access access, uint64_t valid_s)
+{
+    struct config config = {.run = g.dir, .doc_token_key = ""};
+    uint64_t now_s = wall_now_ms() / 1000;
+    struct blob *key CLEANUP_BLOB = NULL;
+    struct doc_token token = {.issued_s = now_s,
+                              .expires_s = now_s + valid_s,
+                              .access = access,
+                              .tenant = slice_str("acme"),
+                              .doc = slice_str("r"),
+                              .user = slice_str("ada")};
+
+    cr_assert(doc_key_load(&config, &key) == 0);
+    return doc_token_mint(blob_slice(key), &token);
+}
+
+Test(ysweet, a_client_goes_when_its_token_has_expired)
+{
+    char *token CLEANUP_FREE = mint(ACCESS_WRITE, 1);
+    char *path CLEANUP_FREE = xasprintf("/d/r/ws/r?token=%s", token);
+    struct timeval patience = {.tv_sec = 2 * SESSION_TOKEN_S};
+    int fd = client_open(&g, path);
+    int pair[2];
+
+    cr_assert(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) == 0);
+    PEER_EXPECT(g.roomd, room_open, ROOM_OPEN, asked)
+    cr_expect(slice_equal(asked.tenant, slice_str("acme")), "the tenant is the token's");
+    cr_assert(ipc_pair(pair) == 0);
+    peer_send_fd(g.roomd,
+                 proto_encode_room_opened(&(struct msg_room_opened){.request = asked.request}),
+                 pair[1]);
+    client_expect_close(fd, 4401);
+    (void)close(pair[0]);
 }
