@@ -23,8 +23,9 @@ const ASAN = {
 /* What the sanitizers see in a short time. A process that is killed leaves no report; those that go
  * on without it may. */
 const ASAN_FILES = [
-  'acks', 'doc', 'doctor', 'joins', 'json', 'lifecycle', 'metrics', 'poison', 'refusals',
-  'supervision', 'token', 'yjs',
+  'access', 'acks', 'doc', 'doctor', 'joins', 'json', 'lifecycle', 'metrics', 'poison', 'refusals',
+  'supervision', 'token', 'yjs', 'ysweet',
+  'ywebsocket4',
 ];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
