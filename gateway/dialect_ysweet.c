@@ -5,7 +5,9 @@
  * SyncStatus (102) carries the number of the client's latest edit; its return tells the client that
  * it has no changes of its own any more. So it returns once everything that the client sent before
  * it is acknowledged. The first ones come before the edits that the client made while it was away:
- * those are in its answer to our question (step 2), which is waited for.
+ * those are in its answer to our question (step 2), which is waited for. What the room had of them
+ * already is not in that answer, and need not be stored yet: so everything that our question spoke
+ * of must be.
  *
  * An edit that is refused because the client may only read is dropped, and no SyncStatus returns
  * from then on: closing would make the client come back with it for ever. Any other refusal closes.
@@ -16,6 +18,7 @@
 #include "gateway/dialect.h"
 
 #include "crdt/lib0.h"
+#include "gateway/room_link.h"
 #include "gateway/session.h"
 #include "gateway/ws.h"
 #include "gateway/yproto.h"
@@ -92,11 +95,19 @@ static void send_status(struct session *s, const struct status *status)
     session_send_new(s, frame);
 }
 
+static bool is_due(const struct session *s)
+{
+    struct ysweet_state *y = s->dialect_state;
+
+    return y->has_answered && y->count > 0 && status_at(y, 0)->after < first_edit(s) && s->link &&
+           s->answered_seq <= room_link_acknowledged_seq(s->link);
+}
+
 static void send_due(struct session *s)
 {
     struct ysweet_state *y = s->dialect_state;
 
-    while (s->conn && y->has_answered && y->count > 0 && status_at(y, 0)->after < first_edit(s)) {
+    while (s->conn && is_due(s)) {
         struct status status = *status_at(y, 0);
         y->head = (y->head + 1) % STATUSES_MAX;
         y->count--;
@@ -212,8 +223,10 @@ static void on_tick(struct session *s)
 {
     static const uint8_t nobody[] = {0}; /* an awareness update of no clients */
     const struct ysweet_state *y = s->dialect_state;
+    send_due(s);
+    if (!s->conn)
+        return;
     bool is_waiting = y->count > 0 || y->is_refused || s->is_pausing;
-
     if (is_waiting && mono_now_ms() >= conn_last_sent_ms(s->conn) + SILENCE_MS)
         session_send_new(s, yproto_frame(YPROTO_AWARENESS, slice_of(nobody, sizeof(nobody))));
     else

@@ -450,6 +450,7 @@ static void handle_difference(struct session *s, struct answer *answer, uint64_t
 void session_handle_answer(struct session *s, struct answer *answer, uint64_t seq,
                            struct blob *vector)
 {
+    s->answered_seq = seq;
     if (s->question)
         handle_joined(s, answer, seq, vector);
     else if (s->needs_difference)

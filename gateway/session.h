@@ -102,6 +102,7 @@ struct session {
     bool needs_whole;      /* it gets the whole document, unasked */
     bool needs_difference; /* it gets what it lacks, unasked */
     struct blob *known;    /* a state vector: what it had when it was last answered; or NULL */
+    uint64_t answered_seq; /* what it was last answered holds everything up to this */
     bool is_asking;        /* in the queue of joins.h */
     uint64_t next_answer_ms;
     TAILQ_ENTRY(session) asking_entry;

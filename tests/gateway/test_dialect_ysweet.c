@@ -102,6 +102,25 @@ Test(ysweet, the_first_status_waits_for_what_the_client_brings_along)
     client_expect(client, BIN(STATUS "\5"));
 }
 
+/* The room had an edit of the client before that came back, and the store has it not. */
+Test(ysweet, the_first_status_waits_for_what_the_room_has_already)
+{
+    struct blob *update CLEANUP_BLOB = text_update(1, 0, 'a', 1);
+    struct segment *segment = room_segment(&g, "r", 0, slice_of("\0\0", 2));
+    struct blob *got CLEANUP_BLOB = NULL;
+
+    segment_add(segment, 1, blob_slice(update));
+    client_send(client, BIN("\0\0\3\1\1\1")); /* it has that edit, */
+    cr_assert(client_receive(client, &got) == 2);
+    client_expect(client, BIN("\0\0\3\1\1\1")); /* as we have */
+    client_send(client, BIN(STATUS "\1" ANSWER));
+    cr_expect(peer_is_quiet(client));
+    client_expect(client, BIN(NOBODY));
+    store(1);
+    client_expect(client, BIN(STATUS "\1"));
+    segment_free(segment);
+}
+
 Test(ysweet, a_client_that_waits_hears_that_we_live)
 {
     client_send(client, BIN(ANSWER));

@@ -30,6 +30,12 @@ const docOf = (update) => {
   return doc;
 };
 
+const connectionLost = ({ provider }) =>
+  once(provider, 'connection-status', (status) => status === 'error', 'the connection is lost');
+
+/* An empty presence message. */
+const isSignOfLife = (data) => Buffer.from(data).equals(Buffer.from([1, 1, 0]));
+
 const stopStore = (t, server) => {
   const pid = server.pid('snapshotd');
   kill(pid, 'SIGSTOP');
@@ -88,9 +94,9 @@ describe('y-sweet clients', () => {
     writer.text.insert(0, 'wait');
     await holdsText(reader.doc, 'wait');
     /* The client gives a silent server three seconds; it hears an empty presence in half of that. */
-    const isEmpty = ({ data }) => Buffer.from(data).equals(Buffer.from([1, 1, 0]));
-    for (let i = 0; i < 3; i += 1) await once(writer.provider.websocket, 'message', (data) =>
-      isEmpty({ data }), 'a sign of life');
+    for (let i = 0; i < 3; i += 1) {
+      await once(writer.provider.websocket, 'message', isSignOfLife, 'a sign of life');
+    }
     assert.ok(writer.provider.hasLocalChanges);
     assert.deepEqual(writer.network.closes, []);
     goOn();
@@ -105,10 +111,7 @@ describe('y-sweet clients', () => {
     await saved(writer);
     writer.network.isDown = true;
     writer.provider.websocket.terminate();
-    await once({
-      on: (event, listen) => writer.provider.on(event, listen),
-      off: (event, listen) => writer.provider.off(event, listen),
-    }, 'connection-status', (status) => status === 'error', 'the connection is lost');
+    await connectionLost(writer);
     writer.text.insert(3, ' two');
     reader.text.insert(0, 'zero ');
     await saved(reader);
@@ -122,6 +125,22 @@ describe('y-sweet clients', () => {
     goOn();
     await saved(writer);
     await converged([writer.doc, reader.doc]);
+  });
+
+  test('a lost connection does not make an edit stored', async (t) => {
+    const writer = await joinYSweet(t, server, 'lost');
+    const reader = await joinYSweet(t, server, 'lost');
+    await saved(writer);
+    const goOn = stopStore(t, server);
+    writer.text.insert(0, 'sent');
+    await holdsText(reader.doc, 'sent');
+    writer.provider.websocket.terminate();
+    await connectionLost(writer);
+    await connected(writer);
+    await once(writer.provider.websocket, 'message', isSignOfLife, 'a sign of life');
+    assert.ok(writer.provider.hasLocalChanges);
+    goOn();
+    await saved(writer);
   });
 
   test('a gateway dies: clients come back and agree', async (t) => {
@@ -142,10 +161,7 @@ describe('y-sweet clients', () => {
     await saved(client);
     client.provider.websocket.send(new Uint8Array([0, 2, 2, 9, 9]));
     client.text.insert(0, 'x');
-    await once({
-      on: (event, listen) => client.provider.on(event, listen),
-      off: (event, listen) => client.provider.off(event, listen),
-    }, 'connection-close', ({ code }) => code === 1007, 'closed with 1007');
+    await once(client.provider, 'connection-close', ({ code }) => code === 1007, 'the close');
     await saved(client);
     const reader = await joinYjs(t, server, 'broken');
     assert.equal(textOf(reader.doc), 'x');
