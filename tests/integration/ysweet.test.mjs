@@ -7,11 +7,12 @@ import { openHttp } from '../lib/http-socket.mjs';
 import { kill } from '../lib/processes.mjs';
 import { suiteScope } from '../lib/scope.mjs';
 import { program, startServer } from '../lib/server.mjs';
-import { once } from '../lib/wait.mjs';
+import { once, poll } from '../lib/wait.mjs';
 import { awarenessHolds, converged, docHolds, joinYjs } from '../lib/yjs-client.mjs';
 import Y from '../lib/yjs.mjs';
 import {
-  DocConnection, clientToken, connectYSweet, connected, docToken, joinYSweet, manager, saved,
+  DocConnection, clientToken, connectYSweet, connected, docToken, installOfflineStore, joinYSweet,
+  manager, saved,
 } from '../lib/ysweet-client.mjs';
 
 const ROOT = 'body';
@@ -141,6 +142,32 @@ describe('y-sweet clients', () => {
     assert.ok(writer.provider.hasLocalChanges);
     goOn();
     await saved(writer);
+  });
+
+  test('edits of the offline store, from a page that was closed', async (t) => {
+    await installOfflineStore(t);
+    const options = { offlineSupport: true, connect: false };
+    const open = async () => {
+      const client = connectYSweet(t, 'store', async () => clientToken(server, 'store'), options);
+      await poll(() => client.provider.indexedDBProvider, 'the store');
+      return client;
+    };
+    const reader = await joinYSweet(t, server, 'store');
+    const closed = await open();
+    closed.text.insert(0, 'written offline');
+    const { indexedDBProvider: store } = closed.provider;
+    await poll(async () => (await store.getAllValues(IDBKeyRange.lowerBound(-1))).length > 0, 'kept');
+    closed.end();
+
+    const goOn = stopStore(t, server);
+    const client = await open();
+    await holdsText(client.doc, 'offline');
+    assert.equal(textOf(reader.doc), '');
+    client.provider.connect();
+    await holdsText(reader.doc, 'written offline');
+    assert.ok(client.provider.hasLocalChanges);
+    goOn();
+    await saved(client);
   });
 
   test('a gateway dies: clients come back and agree', async (t) => {

@@ -38,9 +38,18 @@ const end = (provider) => {
   provider.clearConnectionTimeout();
 };
 
-/* { doc, provider, text, network } with the tokens that `authenticate` gives; ends with the test.
- * While `network.isDown` no connection is made. */
-export const connectYSweet = (t, docId, authenticate) => {
+/* What a browser has and its store for edits made offline needs; goes with the test. */
+export const installOfflineStore = async (t) => {
+  const { indexedDB, IDBKeyRange } = await import('fake-indexeddb');
+  Object.assign(globalThis, { indexedDB, IDBKeyRange, document: { cookie: '' } });
+  t.after(() => ['indexedDB', 'IDBKeyRange', 'document'].forEach((name) => {
+    delete globalThis[name];
+  }));
+};
+
+/* { doc, provider, text, network, end() } with the tokens that `authenticate` gives; ends with the
+ * test. While `network.isDown` no connection is made. */
+export const connectYSweet = (t, docId, authenticate, options = {}) => {
   const network = { isDown: false, closes: [] };
   const doc = new Y.Doc();
   const provider = createYjsProvider(doc, docId, authenticate, {
@@ -50,13 +59,17 @@ export const connectYSweet = (t, docId, authenticate) => {
       }
     },
     showDebuggerLink: false,
+    ...options,
   });
   provider.on('connection-close', ({ code }) => network.closes.push(code));
-  t.after(() => {
-    end(provider);
+  let hasEnded = false;
+  const endOnce = () => {
+    if (!hasEnded) end(provider);
+    hasEnded = true;
     doc.destroy();
-  });
-  return { doc, provider, network, text: doc.getText('body') };
+  };
+  t.after(endOnce);
+  return { doc, provider, network, text: doc.getText('body'), end: endOnce };
 };
 
 /* The same, in step with a room of a server without keys. */
