@@ -17,17 +17,13 @@
  */
 #include "gateway/dialect.h"
 
-#include "crdt/lib0.h"
+#include "crdt/crdt.h"
 #include "gateway/room_link.h"
 #include "gateway/session.h"
 #include "gateway/ws.h"
 #include "gateway/yproto.h"
 #include "proto/refusal.h"
 
-#include <errno.h>
-
-#define TYPE_QUERY         3u
-#define TYPE_STATUS        102u
 #define STATUS_MAX         16u   /* bytes of one: a number of 64 bits needs 10 */
 #define STATUSES_MAX       32u   /* that wait; the latest count */
 #define SILENCE_MS         1500u /* while one waits */
@@ -88,7 +84,7 @@ static void send_status(struct session *s, const struct status *status)
     struct blob *frame = ws_frame_new(WS_BINARY, 2u + status->len, &payload);
 
     if (frame) {
-        payload[0] = TYPE_STATUS;
+        payload[0] = YPROTO_STATUS_TYPE;
         payload[1] = status->len;
         memcpy(payload + 2, status->bytes, status->len);
     }
@@ -153,25 +149,6 @@ static void note_answer(struct session *s)
 
 /* ---- messages ---- */
 
-/* A message of this dialect only, which `*rest` begins with. 1, 0 for any other, or -EBADMSG. */
-static int next_own(struct slice *rest, uint64_t *ret_type, struct slice *ret_body)
-{
-    struct lib0_reader r;
-
-    lib0_reader_init(&r, rest->data, rest->len);
-    uint64_t type = lib0_read_uint(&r);
-    bool is_own = type == TYPE_STATUS || (type == TYPE_QUERY && lib0_remaining(&r) > 0);
-    if (r.has_failed || !is_own)
-        return 0;
-    struct crdt_slice body = lib0_read_slice(&r);
-    if (r.has_failed)
-        return -EBADMSG;
-    *rest = slice_of(r.pos, lib0_remaining(&r));
-    *ret_type = type;
-    *ret_body = slice_of(body.data, body.len);
-    return 1;
-}
-
 /* One of y-protocols. */
 static int handle_shared(struct session *s, struct slice *rest)
 {
@@ -189,17 +166,13 @@ static int handle_shared(struct session *s, struct slice *rest)
 
 static int handle_message(struct session *s, struct slice *rest)
 {
-    struct slice body;
-    uint64_t type;
+    struct yproto_own m;
+    int r = yproto_next_ysweet(rest, &m);
 
-    if (rest->len == 0)
-        return 0;
-    int r = next_own(rest, &type, &body);
     if (r == 0)
         return handle_shared(s, rest);
-    /* A query comes with the client's own presence, which it has sent anyway. */
-    if (r > 0 && type == TYPE_STATUS)
-        handle_status(s, body);
+    if (r > 0 && m.is_status)
+        handle_status(s, m.body);
     return r;
 }
 

@@ -63,6 +63,23 @@ int yproto_next(struct slice *rest, struct yproto_message *ret)
     return 1;
 }
 
+int yproto_next_ysweet(struct slice *rest, struct yproto_own *ret)
+{
+    struct lib0_reader r;
+
+    lib0_reader_init(&r, rest->data, rest->len);
+    uint64_t type = lib0_read_uint(&r);
+    bool is_own = type == YPROTO_STATUS_TYPE || (type == TYPE_QUERY && lib0_remaining(&r) > 0);
+    if (r.has_failed || !is_own)
+        return 0;
+    struct slice body = read_slice(&r);
+    if (r.has_failed)
+        return -EBADMSG;
+    *rest = slice_of(r.pos, lib0_remaining(&r));
+    *ret = (struct yproto_own){.is_status = type == YPROTO_STATUS_TYPE, .body = body};
+    return 1;
+}
+
 /* Writes what stands before a body of `len` bytes; returns how long that is. */
 static size_t write_head(enum yproto_kind kind, size_t len, uint8_t out[HEAD_MAX])
 {

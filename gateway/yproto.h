@@ -25,6 +25,17 @@ struct yproto_message {
  * frame, or -EBADMSG. */
 WARN_UNUSED int yproto_next(struct slice *rest, struct yproto_message *ret);
 
+#define YPROTO_STATUS_TYPE 102u
+
+/* What y-sweet's client sends beside those. */
+struct yproto_own {
+    bool is_status;    /* SyncStatus; else a query with a body, which other clients have without */
+    struct slice body; /* borrowed from the frame */
+};
+
+/* As yproto_next() for such a message; 0 also for any other, which is left there. */
+WARN_UNUSED int yproto_next_ysweet(struct slice *rest, struct yproto_own *ret);
+
 /* A new WebSocket frame with one message; NULL without memory. Not for QUERY and FOREIGN. */
 struct blob *yproto_frame(enum yproto_kind kind, struct slice body);
 

@@ -798,3 +798,24 @@ write('doc_token', {
   'of-another-version': Buffer.from('d2.AAAA'),
   nothing: Buffer.from('d1.'),
 });
+
+/* ---- frames of y-sweet's client ---- */
+
+write('ysweet', {
+  status: hex('66 01 05'),
+  'status-long': hex('66 05 ff ff ff ff 0f'),
+  'status-empty': hex('66 00'),
+  'status-cut': hex('66 05 01'),
+  'status-long-type': hex('e6 80 00 01 05'),
+  'query-with-body': hex('03 04 01 05 01 00'),
+  'query-cut': hex('03 04 01'),
+  query: hex('03'),
+  step1: hex('00 00 01 00'),
+  step2: hex('00 01 02 00 00'),
+  'update-and-status': hex('00 02 02 00 00 66 01 01'),
+  awareness: hex('01 01 00'),
+  foreign: hex('02 00 01 61'),
+  'no-type': hex('ff ff'),
+  'huge-length': hex('66 ff ff ff ff ff ff ff 7f 00'),
+  nothing: Buffer.alloc(0),
+});
