@@ -262,6 +262,24 @@ write('units', {
   pending: merging(1, [gap.v1, hex('00 01 01 01 00 03'), v1Of('text')]),
 });
 
+const id = (site, counter) => ({ site, counter });
+const lines = (...ops) => Buffer.from(ops.map((op) => JSON.stringify(op)).join('\n'));
+write('lens_ops', {
+  typing: lines(
+    { kind: 'insert', id: id('a3f9', 1), after: null, value: 'hello' },
+    { kind: 'insert', id: id('b', 1), after: id('a3f9', 2), before: id('a3f9', 3), value: 'x😀"' },
+    { kind: 'delete', id: id('a3f9', 2), length: 3 },
+    { kind: 'delete', id: id('b', 3) },
+  ),
+  waiting: lines(
+    { kind: 'insert', id: id('b', 2), after: id('b', 1), before: null, value: 'z' },
+    { kind: 'delete', id: id('#77', 9) },
+    { kind: 'insert', id: id('c-_', 1), after: id('b', 2), value: '\u0000\n' },
+    { kind: 'insert', id: id('b', 1), after: null, value: 'y' },
+  ),
+  refused: lines({ kind: 'insert', id: id('#7', 1), after: null, value: '' }, [[[{}]]], { kind: 'move' }),
+});
+
 const diffing = (format, sv, first, second) =>
   Buffer.concat([Buffer.from([format - 1]), part(sv), part(first), second]);
 write('diff', {
