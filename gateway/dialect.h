@@ -22,6 +22,7 @@ enum dialect_kind {
     DIALECT_YJS,
     DIALECT_JSON,
     DIALECT_JSON_OPS,
+    DIALECT_HOCUSPOCUS,
     DIALECT_EXCHANGE, /* HTTP requests (exchange.h) */
     DIALECT_COUNT,
 };
@@ -79,11 +80,14 @@ struct dialect {
     void (*on_refused)(struct session *s, uint32_t refusal);
     /* Asks the client for a new token; NULL: there is no way to. */
     void (*ask_for_token)(struct session *s);
+    /* What the client may do has changed; NULL: there is no way to say so. */
+    void (*on_access)(struct session *s);
     /* Ends the client with a refusal; NULL: closes the connection. */
     void (*end)(struct session *s, uint32_t refusal);
 };
 
 extern const struct dialect dialect_yjs;
 extern const struct dialect dialect_ysweet;
+extern const struct dialect dialect_hocuspocus;
 extern const struct dialect dialect_json;
 extern const struct dialect dialect_json_ops;

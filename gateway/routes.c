@@ -4,6 +4,7 @@
 #include "common/loop.h"
 #include "common/metrics.h"
 #include "common/names.h"
+#include "gateway/hocuspocus.h"
 #include "gateway/reply.h"
 #include "gateway/revoke.h"
 #include "gateway/session.h"
@@ -134,6 +135,7 @@ static const struct route routes[] = {
      .handle = ysweet_update},
     {.prefix = "/d/", .suffix = "/ws", .verbs = READS, .handle = ysweet_socket},
     {.prefix = "/d/", .suffix = "", .infix = "/ws/", .verbs = READS, .handle = ysweet_socket},
+    {.prefix = "/hocuspocus", .verbs = READS, .handle = hocuspocus_start},
     {.prefix = "/yjs/", .suffix = "", .verbs = READS, .dialect = &dialect_yjs},
     {.prefix = "/rooms/", .suffix = "/ws", .verbs = READS, .dialect = &dialect_json},
     {.prefix = "/rooms/",

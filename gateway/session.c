@@ -559,10 +559,14 @@ void session_set_access(struct session *s, enum access access)
     if (access == s->access)
         return;
     s->access = access;
-    if (access == ACCESS_NONE)
+    if (access == ACCESS_NONE) {
         session_close(s, REFUSAL_FORBIDDEN);
-    else if (s->link)
+        return;
+    }
+    if (s->link)
         room_link_send_new(s->link, proto_encode_session_access(&m));
+    if (s->dialect->on_access)
+        s->dialect->on_access(s);
 }
 
 void session_set_principal(struct session *s, struct principal *principal, enum access access)

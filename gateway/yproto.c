@@ -117,6 +117,28 @@ struct blob *yproto_frame_begin(enum yproto_kind kind, size_t len)
     return ws_frame_begin(WS_BINARY, slice_of(head, head_len), len);
 }
 
+struct blob *yproto_bytes(enum yproto_kind kind, struct slice body)
+{
+    uint8_t head[HEAD_MAX];
+    size_t len = write_head(kind, body.len, head);
+    struct blob *b = blob_try_new(len + body.len);
+
+    if (!b)
+        return NULL;
+    memcpy(b->data, head, len);
+    if (body.len > 0)
+        memcpy(b->data + len, body.data, body.len);
+    return b;
+}
+
+struct blob *yproto_bytes_begin(enum yproto_kind kind, size_t len)
+{
+    uint8_t head[HEAD_MAX];
+    size_t head_len = write_head(kind, len, head);
+
+    return blob_copy(slice_of(head, head_len));
+}
+
 bool yproto_update_is_empty(struct slice update)
 {
     return update.len == 2 && update.data[0] == 0 && update.data[1] == 0;

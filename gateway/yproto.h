@@ -42,5 +42,9 @@ struct blob *yproto_frame(enum yproto_kind kind, struct slice body);
 /* The begin of such a frame, of which a body of `len` bytes follows in another blob. */
 struct blob *yproto_frame_begin(enum yproto_kind kind, size_t len);
 
+/* The same without a frame around it: the message's bytes, or their begin. */
+struct blob *yproto_bytes(enum yproto_kind kind, struct slice body);
+struct blob *yproto_bytes_begin(enum yproto_kind kind, size_t len);
+
 /* Does the update (v1) hold neither structs nor deletions? */
 bool yproto_update_is_empty(struct slice update);
