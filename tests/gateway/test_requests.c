@@ -25,7 +25,7 @@ static void stop(void)
 
 TestSuite(requests, .init = start, .fini = stop, .timeout = 90);
 
-#define H "Host: a\r\n"
+#define H "Host: localhost\r\n"
 
 /* An answer's head and its body, which is short. */
 static unsigned read_answer(int fd, char body[256])
