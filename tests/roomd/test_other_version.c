@@ -67,8 +67,9 @@ Test(other_version, what_may_not_be_stored_is_kept)
 
     set_version(&f, SEGMENT_VERSION);
     fixture_start_supervisor(&f);
-    struct peer store = fixture_serve_store(&f, true);
+    /* It is started for its segment; without a client it would close as soon as it is loaded. */
     fixture_ask(&f, "demo");
+    struct peer store = fixture_serve_store(&f, true);
     struct peer link = fixture_take_link(&f);
     SEND(&link, session_join, .session = 1, .format = CRDT_V1);
     SEND(&link, session_update, .session = 1, .op = 2, .format = CRDT_V1,
