@@ -1,12 +1,12 @@
 /* y-sweet's client and SDK: tokens, edits that are stored before they are called so, requests. */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
 import { before, describe, test } from 'node:test';
 import { joinJson } from '../lib/json-client.mjs';
 import { openHttp } from '../lib/http-socket.mjs';
 import { kill } from '../lib/processes.mjs';
 import { suiteScope } from '../lib/scope.mjs';
-import { program, startServer } from '../lib/server.mjs';
+import { startServer } from '../lib/server.mjs';
+import { mint, startServerWithKeys } from '../lib/tokens.mjs';
 import { once, poll } from '../lib/wait.mjs';
 import { awarenessHolds, converged, docHolds, joinYjs } from '../lib/yjs-client.mjs';
 import Y from '../lib/yjs.mjs';
@@ -200,7 +200,8 @@ describe('requests to documents', () => {
   let server;
 
   before(async () => {
-    server = await startServer(suite);
+    const origins = 'https://app.example, http://docs.example:81';
+    server = await startServer(suite, { options: ['--origins', origins] });
   });
 
   test('as-update is the document, update adds to it and is stored', async (t) => {
@@ -452,24 +453,12 @@ describe('tokens of documents', () => {
   });
 });
 
-const hasTokens = () => {
-  try {
-    execFileSync(program('ctl/concordctl'), ['token', '--help'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-};
-
-const KEYS = { skip: !hasTokens() && 'concordctl gives out no tokens' };
-
 describe('with keys', () => {
-  const serverToken = async (server, rooms) =>
-    (await server.ctl('token', '--tenant', 'acme', '--sub', 'app', '--rooms', rooms)).trim();
+  const serverToken = (access) => mint({ tenant: 'acme', sub: 'app', rooms: { '*': access } });
 
-  test('an application gives out tokens; its users have nothing else', KEYS, async (t) => {
-    const server = await startServer(t);
-    const app = manager(server, await serverToken(server, '*=admin'));
+  test('an application gives out tokens; its users have nothing else', async (t) => {
+    const server = await startServerWithKeys(t);
+    const app = manager(server, serverToken('admin'));
     const given = await app.getOrCreateDocAndToken('kept', { userId: 'ada' });
     assert.match(given.token, /^d1\./);
     const client = connectYSweet(t, 'kept', async () => given);
@@ -478,7 +467,7 @@ describe('with keys', () => {
     await saved(client);
     await assert.rejects(manager(server).createDoc('kept'), /NoAuthProvided/);
     await assert.rejects(manager(server, given.token).createDoc('kept'), /InvalidAuthProvided/);
-    const writer = manager(server, await serverToken(server, '*=write'));
+    const writer = manager(server, serverToken('write'));
     await assert.rejects(writer.getClientToken('kept'), /403/);
     await assert.rejects(new DocConnection({ ...given, token: undefined }).getAsUpdate(), /NoAuth/);
   });

@@ -33,7 +33,7 @@ export class HttpSocket extends EventEmitter {
   /* Sends a request's head and the body that there is. */
   request(verb, path, { headers = {}, body, length = body?.length } = {}) {
     const lines = Object.entries({
-      Host: 'a',
+      Host: 'localhost',
       ...(length !== undefined && { 'Content-Length': length }),
       ...headers,
     }).map(([name, value]) => `${name}: ${value}\r\n`);
