@@ -837,3 +837,32 @@ write('ysweet', {
   'huge-length': hex('66 ff ff ff ff ff ff ff 7f 00'),
   nothing: Buffer.alloc(0),
 });
+
+const proxyHeader = (command, transport, body, step = 256) =>
+  Buffer.concat([Buffer.from([step - 1]), hex('0d0a0d0a000d0a515549540a'),
+    Buffer.from([command, transport, body.length >> 8, body.length & 255]), body]);
+const TCP4 = hex('c0000207 0a000001 1f90 01bb');
+const TCP6 = hex('20010db8000000000000000000000001 20010db8000000000000000000000002 1f90 01bb');
+const tlv = (type, value) => Buffer.concat([Buffer.from([type, 0, value.length]), value]);
+const withTlvs = (...tlvs) => proxyHeader(0x21, 0x11, Buffer.concat([TCP4, ...tlvs]));
+write('proxy_header', {
+  tcp4: proxyHeader(0x21, 0x11, TCP4),
+  'tcp4-in-pieces': Buffer.concat([proxyHeader(0x21, 0x11, TCP4, 1), utf8('GET /')]),
+  tcp6: proxyHeader(0x21, 0x21, TCP6, 5),
+  unspecified: proxyHeader(0x21, 0, hex('0102')),
+  local: proxyHeader(0x20, 0, hex('')),
+  'local-tcp4': proxyHeader(0x20, 0x11, TCP4),
+  ssl: withTlvs(tlv(1, utf8('h2')), tlv(0x20, hex('01 00000000 21 0007 544c53 76312e33')), tlv(4, hex(''))),
+  'ssl-short': withTlvs(tlv(0x20, hex('01'))),
+  'tlv-too-long': withTlvs(hex('01 00ff 00')),
+  'tlv-half': withTlvs(hex('01 00')),
+  'short-address': proxyHeader(0x21, 0x21, TCP4),
+  udp: proxyHeader(0x21, 0x12, TCP4),
+  unix: proxyHeader(0x21, 0x31, Buffer.alloc(216)),
+  'version-3': proxyHeader(0x31, 0x11, TCP4),
+  longest: proxyHeader(0x21, 0, Buffer.alloc(4080)),
+  'too-long': proxyHeader(0x21, 0, Buffer.alloc(4081)),
+  'version-1': Buffer.concat([hex('ff'), utf8('PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n')]),
+  cut: proxyHeader(0x21, 0x21, TCP6).subarray(0, 30),
+  nothing: hex('00'),
+});
