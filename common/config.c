@@ -2,6 +2,7 @@
 
 #include "common/ack_level.h"
 #include "common/names.h"
+#include "common/networks.h"
 
 #include <errno.h>
 #include <ini.h>
@@ -20,6 +21,7 @@ enum key_type {
     KEY_SWITCH, /* on or off: a bool */
     KEY_LOG_LEVEL,
     KEY_ACK_LEVELS,
+    KEY_NETWORKS,
     KEY_STORE, /* may hold a password: never on a command line */
 };
 
@@ -65,6 +67,15 @@ static const struct key keys[] = {
         "what was revoked is remembered this long; longer than any token lives"),
     KEY(compression, KEY_SWITCH, 0, 0, "off",
         "whether clients may have messages compressed: on or off"),
+    KEY(drain_ms, KEY_NUMBER, 0, 600000, "3000",
+        "a gateway that stops closes its WebSockets spread over so long; 0: at once"),
+    KEY(tls_cert, KEY_STRING, 0, PATH_MAX, "",
+        "PEM file of the certificate and its chain; with tls_key the port speaks TLS"),
+    KEY(tls_key, KEY_STRING, 0, PATH_MAX, "", "PEM file of its private key"),
+    KEY(proxy_protocol, KEY_SWITCH, 0, 0, "off",
+        "on: only trusted_proxies connect, and each says for whom by a PROXY header, version 2"),
+    KEY(trusted_proxies, KEY_NETWORKS, 0, 4096, "",
+        "addresses and networks, separated by commas, whose word about clients is taken"),
     KEY(ack, KEY_ACK_LEVELS, 1, 4096, "stored",
         "what an acknowledgement says: stored or room; 'drafts/*=room, stored' for some rooms"),
     KEY(keys, KEY_STRING, 0, PATH_MAX, "",
@@ -111,17 +122,10 @@ static int set_number(const struct key *key, const char *value, uint32_t *ret)
     return 0;
 }
 
-static int set_switch(const char *value, bool *ret)
-{
-    if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0)
-        return -EINVAL;
-    *ret = strcmp(value, "on") == 0;
-    return 0;
-}
-
 static bool is_text(const struct key *key)
 {
-    return key->type == KEY_STRING || key->type == KEY_ACK_LEVELS || key->type == KEY_STORE;
+    return key->type == KEY_STRING || key->type == KEY_ACK_LEVELS || key->type == KEY_STORE ||
+           key->type == KEY_NETWORKS;
 }
 
 static int set_string(struct config *config, const struct key *key, const char *value)
@@ -132,6 +136,27 @@ static int set_string(struct config *config, const struct key *key, const char *
         return -EINVAL;
     free(*field);
     *field = xstrdup(value);
+    return 0;
+}
+
+static int set_networks(struct config *config, const struct key *key, const char *value)
+{
+    struct networks networks;
+    int r = networks_parse(value, &networks);
+
+    if (r < 0)
+        return r;
+    networks_done(&networks);
+    return set_string(config, key, value);
+}
+
+static int set_switch(const char *value, bool *ret)
+{
+    bool is_on = strcmp(value, "on") == 0;
+
+    if (!is_on && strcmp(value, "off") != 0)
+        return -EINVAL;
+    *ret = is_on;
     return 0;
 }
 
@@ -152,6 +177,8 @@ static int set_value(struct config *config, const struct key *key, const char *v
         int r = ack_level_of(value, slice_str("any"), &level);
         return r < 0 ? r : set_string(config, key, value);
     }
+    case KEY_NETWORKS:
+        return set_networks(config, key, value);
     }
     return -EINVAL;
 }
@@ -268,6 +295,21 @@ static int settle_store(struct config *config)
     return config->store[0] || !value ? 0 : set_key(config, name, strlen(name), value);
 }
 
+/* Settings that make no sense without each other. */
+static int check_together(const struct config *config)
+{
+    if (!config->tls_cert[0] != !config->tls_key[0]) {
+        (void)fprintf(stderr, "concord: 'tls_cert' and 'tls_key' go together\n");
+        return -EINVAL;
+    }
+    if (config->proxy_protocol && !config->trusted_proxies[0]) {
+        (void)fprintf(stderr, "concord: with 'proxy_protocol' nobody could connect without "
+                              "'trusted_proxies'\n");
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int settle_run(struct config *config)
 {
     if (config->run[0])
@@ -297,7 +339,8 @@ int config_parse(struct config *config, int argc, char **argv, int *ret_rest)
     int rest = read_options(config, argc, argv, true);
     if (rest >= 0)
         rest = read_options(config, argc, argv, false);
-    if (rest < 0 || settle_store(config) < 0 || settle_run(config) < 0) {
+    if (rest < 0 || check_together(config) < 0 || settle_store(config) < 0 ||
+        settle_run(config) < 0) {
         config_done(config);
         return -EINVAL;
     }
@@ -323,6 +366,7 @@ static char *value_text(const struct config *config, const struct key *key)
         break;
     case KEY_STRING:
     case KEY_ACK_LEVELS:
+    case KEY_NETWORKS:
         return xstrdup(*(char **)field_of(config, key));
     case KEY_NUMBER:
         return xasprintf("%" PRIu32, *(uint32_t *)field_of(config, key));

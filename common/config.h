@@ -40,6 +40,11 @@ struct config {
     uint32_t query_token_s;    /* a token in a query lives this much longer at most */
     uint32_t revocation_hours; /* a revocation is kept this long */
     bool compression;          /* WebSockets may be compressed */
+    uint32_t drain_ms;         /* a gateway that stops spreads the end of its WebSockets so long */
+    char *tls_cert;            /* PEM files, both or none: with them the port speaks TLS */
+    char *tls_key;
+    char *trusted_proxies; /* whose word about clients is taken, by networks.h */
+    bool proxy_protocol;   /* they begin connections with a PROXY header */
     enum log_level log_level;
 };
 

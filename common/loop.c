@@ -26,7 +26,9 @@ struct loop {
     struct event_base *base;
     struct event *on_sigterm;
     struct event *on_sigint;
+    struct event *on_sighup;
     struct work terminate;
+    struct work hangup;
     struct work hooks[TURN_HOOKS_MAX];
     size_t hook_count;
     struct work_list reap;
@@ -106,6 +108,8 @@ void loop_free(struct loop *loop)
         event_free(loop->on_sigterm);
     if (loop->on_sigint)
         event_free(loop->on_sigint);
+    if (loop->on_sighup)
+        event_free(loop->on_sighup);
     event_base_free(loop->base);
     free(loop->reap.items);
     free(loop->at_free.items);
@@ -157,6 +161,25 @@ void loop_on_terminate(struct loop *loop, loop_fn fn, void *ctx)
     loop->on_sigint = evsignal_new(loop->base, SIGINT, on_terminate, loop);
     if (!loop->on_sigterm || !loop->on_sigint || event_add(loop->on_sigterm, NULL) < 0 ||
         event_add(loop->on_sigint, NULL) < 0)
+        log_panic("signals cannot be watched");
+}
+
+static void on_hangup(evutil_socket_t sig, short what, void *ctx)
+{
+    struct loop *loop = ctx;
+
+    (void)sig;
+    (void)what;
+    loop->hangup.fn(loop->hangup.ctx);
+}
+
+void loop_on_hangup(struct loop *loop, loop_fn fn, void *ctx)
+{
+    loop->hangup = (struct work){fn, ctx};
+    if (loop->on_sighup)
+        return;
+    loop->on_sighup = evsignal_new(loop->base, SIGHUP, on_hangup, loop);
+    if (!loop->on_sighup || event_add(loop->on_sighup, NULL) < 0)
         log_panic("signals cannot be watched");
 }
 

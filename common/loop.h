@@ -26,6 +26,9 @@ void loop_stop(struct loop *loop, int status);
 /* SIGTERM and SIGINT call `fn`; NULL stops the loop with status 0. */
 void loop_on_terminate(struct loop *loop, loop_fn fn, void *ctx);
 
+/* SIGHUP calls `fn`; without this it ends the process. */
+void loop_on_hangup(struct loop *loop, loop_fn fn, void *ctx);
+
 /* Calls `fn` at the end of every turn, for the loop's life. At most 8 hooks. */
 void loop_add_turn_hook(struct loop *loop, loop_fn fn, void *ctx);
 /* Calls `fn` once at the end of this turn, after the hooks. */

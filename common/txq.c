@@ -68,12 +68,27 @@ void txq_push_shared_rest(struct txq *q, struct blob *b)
     push(q, (struct txq_entry){.blob = blob_ref(b), .is_rest = true, .is_shared = true});
 }
 
-/* Entries of the frame that has been started. */
+/* Entries with bytes that are held. */
+static uint32_t count_held(const struct txq *q)
+{
+    size_t bytes = 0;
+    uint32_t n = 0;
+
+    for (; bytes < q->held; n++) {
+        const struct txq_entry *e = entry_at(q, n);
+        bytes += e->blob->len - e->offset;
+    }
+    return n;
+}
+
+/* Entries of the frames that have been started, or are on their way. */
 static uint32_t count_started(const struct txq *q)
 {
     const struct txq_entry *first = q->count > 0 ? entry_at(q, 0) : NULL;
     uint32_t count = first && (first->offset > 0 || first->is_rest) ? 1 : 0;
+    uint32_t held = count_held(q);
 
+    count = held > count ? held : count;
     while (count > 0 && count < q->count && entry_at(q, count)->is_rest)
         count++;
     return count;
@@ -107,9 +122,15 @@ void txq_drop_unsent(struct txq *q)
     }
 }
 
+void txq_hold(struct txq *q, size_t bytes)
+{
+    q->held = bytes;
+}
+
 void txq_advance(struct txq *q, size_t written)
 {
     q->bytes -= written;
+    q->held -= written < q->held ? written : q->held;
     while (written > 0) {
         struct txq_entry *e = entry_at(q, 0);
         size_t left = e->blob->len - e->offset;
@@ -128,6 +149,20 @@ struct slice txq_front(const struct txq *q)
 {
     const struct txq_entry *e = entry_at(q, 0);
     return slice_of(e->blob->data + e->offset, e->blob->len - e->offset);
+}
+
+void txq_copy(const struct txq *q, void *out, size_t len)
+{
+    uint8_t *to = out;
+
+    for (uint32_t i = 0; len > 0; i++) {
+        const struct txq_entry *e = entry_at(q, i);
+        size_t left = e->blob->len - e->offset;
+        size_t n = left < len ? left : len;
+        memcpy(to, e->blob->data + e->offset, n);
+        to += n;
+        len -= n;
+    }
 }
 
 /* Describes the first `bytes` of what waits, as far as they fit; returns the entries used. */

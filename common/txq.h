@@ -19,6 +19,7 @@ struct txq {
     uint32_t head;
     uint32_t count;
     size_t bytes; /* still to write */
+    size_t held;  /* of them, the first that may not be dropped any more */
 };
 
 void txq_done(struct txq *q);
@@ -39,5 +40,10 @@ int txq_flush(struct txq *q, int fd);
 int txq_flush_some(struct txq *q, int fd, size_t bytes);
 /* The first blob with bytes to write; the queue must not be empty. */
 struct slice txq_front(const struct txq *q);
+/* Copies the first `len` bytes that wait, which must be there. */
+void txq_copy(const struct txq *q, void *out, size_t len);
+/* The first `bytes` are on their way by other means, as encrypted ones are before the descriptor
+ * takes them: they stay until txq_advance() counts them. */
+void txq_hold(struct txq *q, size_t bytes);
 /* Counts `bytes` as written by other means. */
 void txq_advance(struct txq *q, size_t bytes);

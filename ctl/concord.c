@@ -75,13 +75,18 @@ static void on_ready(void *ctx)
 {
     const struct config *config = ctx;
 
-    welcome_print(stdout, config->host, config->port);
+    welcome_print(stdout, config->host, config->port, config->tls_cert[0]);
     notify_ready();
 }
 
 static void on_terminate(void *ctx)
 {
     launcher_stop(ctx);
+}
+
+static void on_hangup(void *ctx)
+{
+    launcher_reload(ctx);
 }
 
 static int supervise(struct config *config, const int *lock_fds, size_t lock_count)
@@ -93,6 +98,10 @@ static int supervise(struct config *config, const int *lock_fds, size_t lock_cou
 
     if (launcher) {
         loop_on_terminate(loop, on_terminate, launcher);
+        /* Without a certificate there is nothing to reload, and a terminal that is closed ends us.
+         */
+        if (config->tls_cert[0])
+            loop_on_hangup(loop, on_hangup, launcher);
         launcher_start(launcher);
         status = loop_run(loop);
     }

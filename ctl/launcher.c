@@ -41,7 +41,7 @@ static const struct {
     enum role role;
     uint32_t timeout_ms;
 } stop_stages[] = {
-    {ROLE_GATEWAY, 5000},
+    {ROLE_GATEWAY, 5000}, /* and the time that clients are given */
     {ROLE_ROOMD, 6000},
     {ROLE_SNAPSHOTD, 15000},
 };
@@ -81,6 +81,7 @@ struct launcher {
     struct child *children;
     size_t count;
     size_t stage; /* of stopping */
+    uint32_t drain_ms;
     struct event *stop_timer;
     int status; /* at the end */
 };
@@ -134,7 +135,8 @@ static void run_stage(struct launcher *l)
         give_up_waiting(l, stop_stages[l->stage].role);
         signal_role(l, stop_stages[l->stage].role, SIGTERM);
         if (is_any_left(l, stop_stages[l->stage].role)) {
-            timer_arm(l->stop_timer, stop_stages[l->stage].timeout_ms);
+            uint32_t drain_ms = stop_stages[l->stage].role == ROLE_GATEWAY ? l->drain_ms : 0;
+            timer_arm(l->stop_timer, (uint64_t)stop_stages[l->stage].timeout_ms + drain_ms);
             return;
         }
     }
@@ -172,6 +174,16 @@ static void kill_all(struct launcher *l)
         signal_role(l, (enum role)role, SIGKILL);
     l->state = LAUNCHER_STOPPED;
     loop_stop(l->loop, 1);
+}
+
+void launcher_reload(struct launcher *l)
+{
+    log_info("reloading");
+    for (size_t i = 0; i < l->count; i++) {
+        const struct child *c = &l->children[i];
+        if (c->role == ROLE_GATEWAY && c->state == CHILD_READY) /* others are about to read it */
+            (void)kill(c->pid, SIGHUP);
+    }
 }
 
 void launcher_stop(struct launcher *l)
@@ -372,6 +384,7 @@ struct launcher *launcher_new(struct loop *loop, const struct config *config, co
     }
     l->options = config_to_argv(config);
     l->store = config->store;
+    l->drain_ms = config->drain_ms;
     l->ready = ready_socket_new(loop, on_child_ready, l);
     l->on_sigchld = evsignal_new(loop_base(loop), SIGCHLD, on_sigchld, l);
     if (!l->on_sigchld || event_add(l->on_sigchld, NULL) < 0)

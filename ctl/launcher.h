@@ -26,6 +26,9 @@ void launcher_free(struct launcher *l);
 /* Starts everything. */
 void launcher_start(struct launcher *l);
 
+/* Has gateways read their certificate again. */
+void launcher_reload(struct launcher *l);
+
 /* The first call stops everything in order and then the loop, with status 0; the second kills what
  * is left at once and stops the loop with status 1. */
 void launcher_stop(struct launcher *l);

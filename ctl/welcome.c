@@ -2,10 +2,10 @@
 
 #include "common/address.h"
 
-void welcome_print(FILE *out, const char *host, uint32_t port)
+void welcome_print(FILE *out, const char *host, uint32_t port, bool has_tls)
 {
-    char *http CLEANUP_FREE = address_url("http", host, port);
-    char *ws CLEANUP_FREE = address_url("ws", host, port);
+    char *http CLEANUP_FREE = address_url(has_tls ? "https" : "http", host, port);
+    char *ws CLEANUP_FREE = address_url(has_tls ? "wss" : "ws", host, port);
 
     (void)fprintf(out, "ready %s\n\n", http);
     (void)fprintf(out,

@@ -5,6 +5,9 @@
 #include "common/txq.h"
 #include "gateway/answer.h"
 #include "gateway/deflate.h"
+#include "gateway/forwarded.h"
+#include "gateway/stream.h"
+#include "gateway/turns.h"
 #include "gateway/ws.h"
 #include "gateway/ws_compress.h"
 
@@ -33,13 +36,10 @@ enum conn_state {
 struct conn {
     struct conns *conns;
     enum conn_state state;
-    int fd;
     bool is_paused;       /* nothing is read: see `pauses`, or answers wait */
     bool is_behind;       /* shared frames were dropped, and the owner was told */
     bool is_kept;         /* the request: the connection outlives its answer, */
     bool is_head;         /* which has no content */
-    bool is_dirty;        /* on the list of those to flush, */
-    bool is_bulk;         /* which is `bulk` */
     bool is_blocked;      /* the socket takes no more for now: EPOLLOUT is armed */
     bool is_half_closed;  /* all is written and our side of the socket shut */
     bool is_at_end;       /* the peer's side is shut */
@@ -52,7 +52,10 @@ struct conn {
     struct event on_read;
     struct event on_write;
     LIST_ENTRY(conn) entry;
-    STAILQ_ENTRY(conn) dirty_entry;
+    struct turn turn; /* to flush */
+
+    struct stream stream;
+    struct client_address client; /* of the last request, as far as it can be believed */
 
     struct buffer in; /* HTTP: what is not yet a whole head, or waits for answers to be written */
     size_t in_scanned;
@@ -73,19 +76,17 @@ struct conn {
 };
 
 LIST_HEAD(conn_list, conn);
-STAILQ_HEAD(conn_queue, conn);
 
 struct conns {
     struct loop *loop;
+    const struct stream_setup *setup;
     size_t message_max;
     struct deflate *deflate; /* NULL: no compression */
     const struct conn_handler *handler;
     void *ctx;
     struct event *on_tick;
     struct conn_list list;
-    struct conn_queue dirty;
-    struct conn_queue bulk; /* the same with more than CONN_FLUSH_MAX */
-    struct event *on_more;  /* makes another turn for what is left */
+    struct turns turns;
     size_t count;
     size_t partial_bytes;
     size_t out_bytes;
@@ -130,25 +131,9 @@ static void count_out(struct conn *c)
     c->out_bytes = bytes;
 }
 
-/* ---- lists of those with something to write ---- */
-
-static void unlist(struct conn *c)
-{
-    if (c->is_dirty)
-        STAILQ_REMOVE(c->is_bulk ? &c->conns->bulk : &c->conns->dirty, c, conn, dirty_entry);
-    c->is_dirty = false;
-}
-
 static void mark_dirty(struct conn *c)
 {
-    if (c->is_dirty)
-        return;
-    c->is_dirty = true;
-    c->is_bulk = c->out.bytes > CONN_FLUSH_MAX;
-    if (c->is_bulk)
-        STAILQ_INSERT_TAIL(&c->conns->bulk, c, dirty_entry);
-    else
-        STAILQ_INSERT_TAIL(&c->conns->dirty, c, dirty_entry);
+    turns_add(&c->conns->turns, &c->turn, c->out.bytes);
 }
 
 /* ---- states, entered ---- */
@@ -157,7 +142,7 @@ static void release(void *ctx)
 {
     struct conn *c = ctx;
 
-    unlist(c);
+    turns_remove(&c->conns->turns, &c->turn);
     ws_parser_done(&c->ws);
     txq_done(&c->out);
     blob_unref(c->pong);
@@ -170,7 +155,7 @@ static void bury(struct conn *c)
 {
     (void)event_del(&c->on_read);
     (void)event_del(&c->on_write);
-    (void)close(c->fd);
+    stream_close(&c->stream);
     LIST_REMOVE(c, entry);
     c->conns->out_bytes -= c->out_bytes;
     c->conns->count--;
@@ -182,7 +167,7 @@ static void set_state(struct conn *c, enum conn_state state)
     enum conn_state was = c->state;
 
     assert(may_follow[was] & 1u << state);
-    log_debug("client %d: %s to %s", c->fd, state_names[was], state_names[state]);
+    log_debug("client %d: %s to %s", c->stream.fd, state_names[was], state_names[state]);
     c->state = state;
     switch (state) {
     case CONN_HTTP:
@@ -258,7 +243,10 @@ static void half_close(struct conn *c)
     if (c->is_at_end) {
         set_state(c, CONN_DEAD);
     } else if (!c->is_half_closed) {
-        c->is_half_closed = shutdown(c->fd, SHUT_WR) == 0;
+        int r = stream_shut(&c->stream);
+        c->is_half_closed = r == 0;
+        if (r == -EAGAIN)
+            (void)event_add(&c->on_write, NULL);
         c->deadline_ms = mono_now_ms() + CONN_CLOSE_MS;
     }
 }
@@ -267,7 +255,8 @@ static void wait_until_writable(struct conn *c)
 {
     c->stall_ms = c->stall_ms ? c->stall_ms : mono_now_ms();
     c->is_blocked = true;
-    (void)event_add(&c->on_write, NULL);
+    if (stream_write_side(&c->stream) == STREAM_WRITABLE)
+        (void)event_add(&c->on_write, NULL);
 }
 
 static void catch_up(struct conn *c)
@@ -291,13 +280,14 @@ static void handle_drained(struct conn *c)
 }
 
 /* Writes some of what waits; returns how much. */
-static size_t flush(struct conn *c)
+static size_t flush(struct turn *turn)
 {
+    struct conn *c = (struct conn *)((char *)turn - offsetof(struct conn, turn));
     size_t before = c->out.bytes;
 
     if (c->state == CONN_DEAD)
         return 0;
-    int r = txq_flush_some(&c->out, c->fd, before < CONN_FLUSH_MAX ? before : CONN_FLUSH_MAX);
+    int r = stream_write(&c->stream, &c->out, before < TURN_MAX ? before : TURN_MAX);
     size_t written = before - c->out.bytes;
     count_out(c);
     if (r < 0) {
@@ -319,45 +309,20 @@ static size_t flush(struct conn *c)
     return written;
 }
 
+static void read_some(struct conn *c);
+
 static void on_writable(evutil_socket_t fd, short what, void *ctx)
 {
     struct conn *c = ctx;
 
     (void)fd;
     (void)what;
+    if (stream_read_side(&c->stream) == STREAM_WRITABLE && !c->is_paused && !c->is_at_end) {
+        (void)event_add(&c->on_read, NULL);
+        read_some(c);
+    }
     c->is_blocked = false;
     mark_dirty(c);
-}
-
-static size_t flush_first(struct conn_queue *queue)
-{
-    struct conn *c = STAILQ_FIRST(queue);
-
-    unlist(c);
-    return flush(c);
-}
-
-static void on_turn_end(void *ctx)
-{
-    struct conns *conns = ctx;
-    size_t written = 0;
-
-    /* Flushing one that is short leaves it out, or makes it long. */
-    while (!STAILQ_EMPTY(&conns->dirty))
-        (void)flush_first(&conns->dirty);
-    while (!STAILQ_EMPTY(&conns->bulk) && written < CONN_BULK_MAX)
-        written += flush_first(&conns->bulk);
-    /* What came meanwhile has its turn first. The last piece of a long queue makes it a short one.
-     */
-    if (!STAILQ_EMPTY(&conns->bulk) || !STAILQ_EMPTY(&conns->dirty))
-        event_active(conns->on_more, 0, 0);
-}
-
-static void on_more(evutil_socket_t fd, short what, void *ctx)
-{
-    (void)fd;
-    (void)what;
-    (void)ctx; /* the turn that this makes writes at its end */
 }
 
 /* ---- WebSocket ---- */
@@ -378,7 +343,10 @@ void conn_close(struct conn *c, uint16_t code, const char *reason)
 /* The peer broke the protocol or a limit: nothing that it sends is of interest any more. */
 static void fail(struct conn *c, uint16_t code, const char *reason)
 {
-    log_debug("client %d: closed with %u: %s", c->fd, code, reason);
+    char address[CLIENT_ADDRESS_TEXT];
+
+    log_debug("client %d, %s: closed with %u: %s", c->stream.fd,
+              client_address_format(&c->client, address), code, reason);
     if (c->state == CONN_OPEN)
         send_close(c, code, reason);
     drain(c);
@@ -494,6 +462,11 @@ bool conn_is_behind(const struct conn *c)
     return c->is_behind;
 }
 
+const struct client_address *conn_address(const struct conn *c)
+{
+    return &c->client;
+}
+
 size_t conn_queued_bytes(const struct conn *c)
 {
     return c->out.bytes;
@@ -604,6 +577,17 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 
 /* ---- HTTP ---- */
 
+void conn_finish(struct conn *c, bool is_late)
+{
+    /* Between two requests the time is that of a pause, longer than that of a head. */
+    bool is_between = c->in.len == 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS;
+
+    if (c->state == CONN_HTTP && (is_between || is_late))
+        drain(c);
+    else if (c->state == CONN_WAITING)
+        c->is_kept = false;
+}
+
 void conn_set_headers(struct conn *c, const char *lines)
 {
     free(c->headers);
@@ -651,16 +635,30 @@ void conn_defer(struct conn *c, const struct conn_owner *owner, void *ctx)
 }
 
 /* Answers without the handler; the connection ends with it. */
-static void refuse(struct conn *c, unsigned status)
+static void refuse_because(struct conn *c, unsigned status, const char *why)
 {
     struct buffer text = {0};
 
     c->is_kept = c->is_head = false;
-    buffer_printf(&text, "%s\n", http_phrase(status));
+    buffer_printf(&text, "%s\n", why);
     struct blob *content = blob_copy(buffer_slice(&text));
     conn_answer(c, &(struct http_answer){.status = status, .length = content->len}, content);
     blob_unref(content);
     buffer_done(&text);
+}
+
+static void refuse(struct conn *c, unsigned status)
+{
+    refuse_because(c, status, http_phrase(status));
+}
+
+/* A proxy may send the requests of many clients on one connection. */
+static void note_client(struct conn *c, const struct http_request *req)
+{
+    const struct stream_setup *setup = c->conns->setup;
+
+    c->client = setup->has_proxy_header ? c->stream.client
+                                        : forwarded_client(&setup->trusted, &c->stream.client, req);
 }
 
 /* A body is to be read behind a head of `head_len` bytes. 0, or the status that refuses it. */
@@ -712,6 +710,8 @@ static bool handle_head(struct conn *c, ssize_t len)
         return false;
     }
     set_partial(c, 0);
+    if (status == 0)
+        note_client(c, &req);
     if (status == 0 && c->conns->deflate)
         c->extensions = deflate_negotiate(&req);
     c->is_kept = req.is_keep_alive;
@@ -817,20 +817,42 @@ static void handle_end(struct conn *c)
         set_state(c, CONN_DEAD);
 }
 
-static void on_readable(evutil_socket_t fd, short what, void *ctx)
+static void handle_input(struct conn *c, ssize_t n)
 {
-    struct conn *c = ctx;
-
-    (void)what;
-    if (c->state == CONN_DEAD)
-        return;
-    ssize_t n = recv(fd, c->conns->buffer, READ_BUFFER, MSG_DONTWAIT);
     if (n > 0)
         handle_bytes(c, c->conns->buffer, (size_t)n);
     else if (n == 0)
         handle_end(c);
-    else if (errno != EAGAIN && errno != EINTR)
+    else if (n == -EPROTONOSUPPORT)
+        refuse_because(c, 400, "This port speaks TLS: https:// and wss://.");
+    else if (n != -EAGAIN)
         set_state(c, CONN_DEAD);
+}
+
+static void read_some(struct conn *c)
+{
+    if (c->state == CONN_DEAD)
+        return;
+    ssize_t n = stream_read(&c->stream, c->conns->buffer, READ_BUFFER);
+    handle_input(c, n);
+    if (c->state == CONN_DEAD)
+        return;
+    /* Each direction of TLS may need the other. */
+    if (stream_read_side(&c->stream) == STREAM_WRITABLE) {
+        (void)event_del(&c->on_read);
+        (void)event_add(&c->on_write, NULL);
+    }
+    if (c->is_blocked && stream_write_side(&c->stream) == STREAM_READABLE) {
+        c->is_blocked = false;
+        mark_dirty(c);
+    }
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    read_some(ctx);
 }
 
 /* ---- time ---- */
@@ -902,23 +924,21 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- life ---- */
 
-struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn_handler *handler,
-                        void *ctx)
+struct conns *conns_new(struct loop *loop, const struct stream_setup *setup, size_t message_max,
+                        const struct conn_handler *handler, void *ctx)
 {
     struct conns *conns = xcalloc(1, sizeof(*conns));
 
     conns->loop = loop;
+    conns->setup = setup;
     conns->message_max = message_max;
     conns->handler = handler;
     conns->ctx = ctx;
     conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
     LIST_INIT(&conns->list);
-    STAILQ_INIT(&conns->dirty);
-    STAILQ_INIT(&conns->bulk);
-    loop_add_turn_hook(loop, on_turn_end, conns);
+    turns_init(&conns->turns, loop, flush);
     conns->on_tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, conns);
-    conns->on_more = event_new(loop_base(loop), -1, 0, on_more, conns);
-    if (!conns->on_tick || !conns->on_more ||
+    if (!conns->on_tick ||
         event_add(conns->on_tick, &(struct timeval){.tv_usec = TICK_MS * 1000}) < 0)
         log_panic("a timer cannot be set");
     return conns;
@@ -941,7 +961,7 @@ void conns_free(struct conns *conns)
         set_state(c, CONN_DEAD);
     }
     event_free(conns->on_tick);
-    event_free(conns->on_more);
+    turns_done(&conns->turns);
     blob_unref(conns->ping);
     loop_reap(conns->loop, destroy, conns);
 }
@@ -957,36 +977,34 @@ size_t conns_count(const struct conns *conns)
     return conns->count;
 }
 
-void conns_shut_down(struct conns *conns, uint16_t code, const char *reason)
+void conns_for_each(struct conns *conns, void (*fn)(void *ctx, struct conn *c), void *ctx)
 {
     struct conn *next;
 
     for (struct conn *c = LIST_FIRST(&conns->list); c; c = next) {
         next = LIST_NEXT(c, entry);
-        if (c->state == CONN_OPEN)
-            conn_close(c, code, reason);
-        else if (c->state == CONN_HTTP)
-            drain(c);
-        else if (c->state == CONN_WAITING)
-            c->is_kept = false;
+        fn(ctx, c);
     }
 }
 
 void conn_start(struct conns *conns, int fd)
 {
     struct conn *c = xcalloc(1, sizeof(*c));
+    char address[CLIENT_ADDRESS_TEXT];
 
     c->conns = conns;
     c->state = CONN_HTTP;
-    c->fd = fd;
     c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
     c->sent_ms = mono_now_ms();
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     LIST_INSERT_HEAD(&conns->list, c, entry);
     conns->count++;
+    int r = stream_open(&c->stream, conns->setup, fd);
+    c->client = c->stream.client;
+    log_debug("client %d: %s connects", fd, client_address_format(&c->client, address));
     if (event_assign(&c->on_read, loop_base(conns->loop), fd, EV_READ | EV_PERSIST, on_readable,
                      c) < 0 ||
         event_assign(&c->on_write, loop_base(conns->loop), fd, EV_WRITE, on_writable, c) < 0 ||
-        event_add(&c->on_read, NULL) < 0)
+        r < 0 || event_add(&c->on_read, NULL) < 0)
         set_state(c, CONN_DEAD);
 }

@@ -14,8 +14,8 @@
  * so that no reset overtakes our last bytes DEAD      closed; the memory goes at the end of the
  * turn
  *
- * Output goes out once a turn and connection, in one writev, short queues before long ones: what a
- * turn writes of documents is little, so that edits do not wait for them.
+ * Output goes out once a turn and connection, in one writev, short queues before long ones
+ * (turns.h).
  *
  * What is sent is either the client's own, like an answer, or shared: what everybody in a room
  * gets. When more than CONN_QUEUE_MAX would wait for a WebSocket its shared frames are dropped and
@@ -33,8 +33,6 @@
 #define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
 #define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages and bodies, all together */
-#define CONN_FLUSH_MAX    (64u << 10)  /* written of a connection in a turn */
-#define CONN_BULK_MAX     (128u << 10) /* in a turn of all that have more than that to write */
 #define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
 #define CONN_IDLE_MS      30000u       /* between two requests */
 #define CONN_STALL_MS     30000u       /* output of which nothing can be written */
@@ -46,8 +44,10 @@
 #define CONN_CLOSE_MS     3000u /* for the peer's part of a close */
 
 struct answer;
+struct client_address;
 struct conn;
 struct conns;
+struct stream_setup;
 
 /* Who uses an open WebSocket, or has an answer to give. */
 struct conn_owner {
@@ -72,16 +72,17 @@ struct conn_handler {
     void (*on_request)(void *ctx, struct conn *c, const struct http_request *req);
 };
 
-/* `message_max`: bytes of a client's message. Registers a turn hook and a timer. */
-struct conns *conns_new(struct loop *loop, size_t message_max, const struct conn_handler *handler,
-                        void *ctx);
+/* `setup` is borrowed. `message_max`: bytes of a client's message. Registers a turn hook and a
+ * timer. */
+struct conns *conns_new(struct loop *loop, const struct stream_setup *setup, size_t message_max,
+                        const struct conn_handler *handler, void *ctx);
 /* From now on whoever offers it gets permessage-deflate. */
 void conns_allow_compression(struct conns *conns);
 /* Ends every connection and frees. */
 void conns_free(struct conns *conns);
 size_t conns_count(const struct conns *conns);
-/* Closes every WebSocket with this code and every other connection once its answer is written. */
-void conns_shut_down(struct conns *conns, uint16_t code, const char *reason);
+/* Calls `fn` with every connection; it may close that one. */
+void conns_for_each(struct conns *conns, void (*fn)(void *ctx, struct conn *c), void *ctx);
 
 /* Takes a connected socket: non-blocking, close-on-exec. */
 void conn_start(struct conns *conns, int fd);
@@ -97,6 +98,13 @@ void conn_defer(struct conn *c, const struct conn_owner *owner, void *ctx);
 /* Turns the connection into a WebSocket of `owner`. */
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
                  const struct conn_owner *owner, void *ctx);
+
+/* Who sent the request, or the one that became a WebSocket: the peer, or whom a trusted proxy
+ * names. Valid as long as the connection. */
+const struct client_address *conn_address(const struct conn *c);
+/* Ends a connection that is no WebSocket once what it was answered is written: between requests,
+ * or also before or amid one if it `is_late`. */
+void conn_finish(struct conn *c, bool is_late);
 
 /* The rest is for an open WebSocket, and does nothing on any other. */
 

@@ -4,14 +4,17 @@
 #include "common/log.h"
 #include "common/metrics.h"
 #include "common/notify.h"
+#include "common/secret.h"
 #include "gateway/auth.h"
 #include "gateway/conn.h"
 #include "gateway/doc_key.h"
+#include "gateway/drain.h"
 #include "gateway/listener.h"
 #include "gateway/pages.h"
 #include "gateway/room_link.h"
 #include "gateway/routes.h"
-#include "gateway/ws.h"
+#include "gateway/stream.h"
+#include "gateway/tls.h"
 #include "proto/proto.h"
 
 #include <errno.h>
@@ -27,7 +30,9 @@ struct gateway {
     const struct config *config;
     struct pages *pages;
     struct room_links *links;
+    struct stream_setup setup;
     struct conns *conns;
+    struct drain *drain;
     char *metrics_dir;
     struct listener *listener;
     struct auth *auth;
@@ -83,12 +88,47 @@ static void on_terminate(void *ctx)
 
     if (g->stop_ms != 0)
         return;
-    log_info("stopping");
-    g->stop_ms = mono_now_ms() + GATEWAY_STOP_MS;
+    uint32_t spread_ms = g->config->drain_ms;
+    uint32_t clients_ms = spread_ms > DRAIN_HTTP_MS ? spread_ms : DRAIN_HTTP_MS;
+    listener_accept(g->listener);
     listener_free(TAKE_PTR(g->listener));
-    conns_shut_down(g->conns, WS_CLOSE_GOING_AWAY, "the server goes down");
+    log_info("stopping, with %zu connections", conns_count(g->conns));
+    g->stop_ms = mono_now_ms() + clients_ms + GATEWAY_STOP_MS;
+    g->drain = drain_new(g->loop, g->conns, spread_ms);
     if (event_add(g->on_stopping, &check) < 0)
         loop_stop(g->loop, 0);
+}
+
+/* A certificate that does not load leaves the one before in use. */
+static int load_certificate(struct gateway *g)
+{
+    char *error CLEANUP_FREE = NULL;
+    int r = tls_server_load(g->setup.tls, &error);
+
+    if (r < 0)
+        log_error("the certificate cannot be loaded: %s", error);
+    return r;
+}
+
+static void on_hangup(void *ctx)
+{
+    struct gateway *g = ctx;
+
+    if (g->setup.tls && load_certificate(g) == 0)
+        log_info("the certificate was loaded anew");
+}
+
+static int prepare_streams(struct gateway *g)
+{
+    const struct config *config = g->config;
+    int r = networks_parse(config->trusted_proxies, &g->setup.trusted);
+
+    g->setup.has_proxy_header = config->proxy_protocol;
+    if (r < 0 || !config->tls_cert[0])
+        return r;
+    secret_hide_process(); /* the private key */
+    g->setup.tls = tls_server_new(config->tls_cert, config->tls_key);
+    return load_certificate(g);
 }
 
 static int load_pages(struct gateway *g)
@@ -130,6 +170,8 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
     if (r == 0)
         r = doc_key_load(config, &g->doc_key);
     if (r == 0)
+        r = prepare_streams(g);
+    if (r == 0)
         r = listen_on_port(g);
     if (r < 0) {
         gateway_free(g);
@@ -146,13 +188,14 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .message_max = message_max,
         .metrics_dir = g->metrics_dir,
     };
-    g->conns = conns_new(loop, message_max, &routes_handler, &g->routes);
+    g->conns = conns_new(loop, &g->setup, message_max, &routes_handler, &g->routes);
     if (config->compression)
         conns_allow_compression(g->conns);
     g->on_stopping = event_new(loop_base(loop), -1, EV_PERSIST, on_stopping, g);
     if (!g->on_stopping)
         log_panic("a timer cannot be made");
     loop_on_terminate(loop, on_terminate, g);
+    loop_on_hangup(loop, on_hangup, g);
     *ret = g;
     return 0;
 }
@@ -163,11 +206,14 @@ void gateway_free(struct gateway *g)
         return;
     if (g->on_stopping)
         event_free(g->on_stopping);
+    drain_free(g->drain);
     if (g->conns)
         conns_free(g->conns);
     if (g->links)
         room_links_free(g->links);
     listener_free(g->listener);
+    tls_server_free(g->setup.tls);
+    networks_done(&g->setup.trusted);
     pages_free(g->pages);
     auth_free(g->auth);
     blob_unref(g->doc_key);

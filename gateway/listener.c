@@ -1,5 +1,6 @@
 #include "gateway/listener.h"
 
+#include "common/listen_fd.h"
 #include "common/log.h"
 
 #include <errno.h>
@@ -40,13 +41,11 @@ static void on_pause_end(evutil_socket_t fd, short what, void *ctx)
     (void)event_add(l->on_connection, NULL);
 }
 
-static void on_connection(evutil_socket_t fd, short what, void *ctx)
+/* False: there are no more, or no descriptors. */
+static bool accept_some(struct listener *l)
 {
-    struct listener *l = ctx;
-
-    (void)what;
     for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-        int client = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int client = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (client >= 0) {
             l->on_accept(l->ctx, client);
             continue;
@@ -54,8 +53,16 @@ static void on_connection(evutil_socket_t fd, short what, void *ctx)
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
             pause_accepting(l, errno);
         if (errno != EINTR && errno != ECONNABORTED)
-            return;
+            return false;
     }
+    return true;
+}
+
+static void on_connection(evutil_socket_t fd, short what, void *ctx)
+{
+    (void)fd;
+    (void)what;
+    (void)accept_some(ctx);
 }
 
 /* A socket that listens at this address, or -errno. */
@@ -92,7 +99,9 @@ static int listen_at_name(const char *host, uint32_t port)
 int listener_new(struct loop *loop, const char *host, uint32_t port,
                  void (*on_accept)(void *ctx, int fd), void *ctx, struct listener **ret)
 {
-    int fd = listen_at_name(host, port);
+    int fd = listen_fd_take();
+    if (fd == -ENOENT)
+        fd = listen_at_name(host, port);
     if (fd < 0)
         return fd;
 
@@ -106,6 +115,14 @@ int listener_new(struct loop *loop, const char *host, uint32_t port,
         log_panic("a socket cannot be watched");
     *ret = l;
     return 0;
+}
+
+void listener_accept(struct listener *l)
+{
+    int rounds = SOMAXCONN / ACCEPTS_PER_TURN;
+
+    while (rounds-- > 0 && accept_some(l))
+        continue;
 }
 
 void listener_free(struct listener *l)

@@ -9,12 +9,15 @@
 
 struct listener;
 
-/* `host` is an address or a name; port 0 takes a free one. `on_accept` gets each connected socket
- * (non-blocking, close-on-exec) and owns it. 0 or -errno; -EADDRNOTAVAIL also for a name that does
- * not resolve. */
+/* A socket that the service manager passes on (common/listen_fd.h) is listened on, whatever `host`
+ * and `port` say. `host` is an address or a name; port 0 takes a free one. `on_accept` gets each
+ * connected socket (non-blocking, close-on-exec) and owns it. 0 or -errno; -EADDRNOTAVAIL also for
+ * a name that does not resolve. */
 WARN_UNUSED int listener_new(struct loop *loop, const char *host, uint32_t port,
                              void (*on_accept)(void *ctx, int fd), void *ctx,
                              struct listener **ret);
+/* Accepts what has connected so far: closing the socket would reset it. */
+void listener_accept(struct listener *l);
 /* NULL is allowed. */
 void listener_free(struct listener *l);
 /* The port that is listened on. */

@@ -38,6 +38,7 @@ enum ws_close {
     WS_CLOSE_BAD_DATA = 1007,
     WS_CLOSE_POLICY = 1008,
     WS_CLOSE_TOO_LARGE = 1009,
+    WS_CLOSE_RESTART = 1012,
     WS_CLOSE_TRY_LATER = 1013,
 };
 

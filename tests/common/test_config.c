@@ -64,6 +64,11 @@ Test(config, refuses_what_it_does_not_know)
         "--origin-required=",
         "--compression=yes",
         "--compression=",
+        "--proxy-protocol=yes",
+        "--trusted-proxies=localhost",
+        "--tls-cert=cert.pem",
+        "--tls-key=key.pem",
+        "--proxy-protocol=on",
     };
     struct config c;
 
@@ -91,10 +96,18 @@ Test(config, argv_carries_it_over)
                     "--origins=https://a.example,http://b",
                     "--origin-required=on",
                     "--keys=/etc/keys.json",
-                    "--compression=on"};
+                    "--compression=on",
+                    "--proxy-protocol",
+                    "on",
+                    "--trusted-proxies",
+                    "10.0.0.0/8, ::1",
+                    "--tls-cert",
+                    "c.pem",
+                    "--tls-key",
+                    "k.pem"};
     int count = 0;
 
-    cr_assert_eq(parse(&a, 12, argv), 12);
+    cr_assert_eq(parse(&a, 20, argv), 20);
     cr_expect(a.origin_required);
     cr_expect(a.compression);
     char **tail = config_to_argv(&a);
@@ -109,6 +122,9 @@ Test(config, argv_carries_it_over)
     cr_expect_str_eq(b.origins, "https://a.example,http://b");
     cr_expect_str_eq(b.keys, "/etc/keys.json");
     cr_expect(b.origin_required);
+    cr_expect(b.proxy_protocol);
+    cr_expect_str_eq(b.trusted_proxies, "10.0.0.0/8, ::1");
+    cr_expect_str_eq(b.tls_key, "k.pem");
     for (int i = 0; i < count; i++)
         free(tail[i]);
     free(tail);
@@ -156,7 +172,7 @@ Test(config, the_sample_file_is_complete)
 {
     struct config c;
     char *path = getenv("CONCORD_SAMPLE_CONFIG");
-    char text[4096];
+    char text[16384];
     char line[128];
 
     cr_assert_not_null(path);

@@ -173,3 +173,32 @@ Test(txq, a_counted_blob_counts_once_and_for_as_long_as_it_lives)
     txq_done(&q);
     cr_expect_eq(held, 0);
 }
+
+Test(txq, dropping_keeps_what_is_held)
+{
+    struct txq q = {0};
+    char got[16];
+
+    push_str(&q, "first");
+    push_str(&q, "second");
+    push_str(&q, "third");
+    txq_hold(&q, 6);
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, 11, "held is part of the second");
+    txq_copy(&q, got, 6);
+    cr_expect_eq(memcmp(got, "firsts", 6), 0);
+    txq_advance(&q, 6);
+    cr_expect_eq(q.held, 0);
+    push_str(&q, "later");
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, 5, "the second has begun");
+    txq_copy(&q, got, 5);
+    cr_expect_eq(memcmp(got, "econd", 5), 0);
+    txq_advance(&q, 5);
+    push_str(&q, "whole");
+    txq_hold(&q, 5);
+    push_str(&q, "free");
+    txq_drop_unsent(&q);
+    cr_expect_eq(q.bytes, 5);
+    txq_done(&q);
+}

@@ -8,6 +8,7 @@
 #include "common/loop.h"
 #include "gateway/conn.h"
 #include "gateway/listener.h"
+#include "gateway/stream.h"
 #include "gateway/ws.h"
 
 #include <inttypes.h>
@@ -84,6 +85,9 @@ static unsigned on_head(void *ctx, struct conn *c, const struct http_request *re
     return 400; /* no request has a body */
 }
 
+/* Nothing but the bytes. */
+static const struct stream_setup plain;
+
 static const struct conn_handler handler = {.on_head = on_head, .on_request = on_request};
 
 static void on_accept(void *ctx, int fd)
@@ -116,7 +120,7 @@ static bool read_options(int argc, char **argv, struct options *ret)
 static int serve(struct loop *loop, const struct options *options)
 {
     struct listener *listener = NULL;
-    struct conns *conns = conns_new(loop, MESSAGE_MAX, &handler, NULL);
+    struct conns *conns = conns_new(loop, &plain, MESSAGE_MAX, &handler, NULL);
     int status = 1;
 
     if (options->has_compression)

@@ -215,7 +215,7 @@ Test(clients, the_end_of_the_process_is_announced)
     int fd = client_open(&g, "/yjs/r");
 
     cr_assert(kill(g.pid, SIGTERM) == 0);
-    client_expect_close(fd, 1001);
+    client_expect_close(fd, 1012);
     client_send(fd, 8, "\3\xe9", 2);
     cr_expect(client_has_ended(fd));
 }

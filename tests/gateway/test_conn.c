@@ -1,9 +1,13 @@
 /* A connection whose handler is this test: answers at once, put off, and put off for no time. */
 #include "gateway/conn.h"
+#include "gateway/stream.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <sys/socket.h>
+
+/* Nothing but the bytes. */
+static const struct stream_setup plain;
 
 static struct loop *loop;
 static struct conns *conns;
@@ -72,7 +76,7 @@ static void start(void)
     int pair[2];
 
     loop = loop_new();
-    conns = conns_new(loop, 1024, &handler, NULL);
+    conns = conns_new(loop, &plain, 1024, &handler, NULL);
     loop_add_turn_hook(loop, on_turn_end, NULL);
     cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     client = pair[0];

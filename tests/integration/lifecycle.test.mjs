@@ -118,12 +118,12 @@ describe('an orderly end', () => {
     });
   }
 
-  test('SIGTERM with clients connected ends their sockets as going away', async (t) => {
+  test('SIGTERM with clients connected tells them that it restarts', async (t) => {
     const server = await startServer(t);
     const client = await joinJson(t, server, 'open');
     assert.deepEqual(await server.stop(), { code: 0, signal: null });
     await until((check) => (client.on('close', check), () => {}), () => client.closed, 'close');
-    assert.equal(client.closed.code, 1001);
+    assert.equal(client.closed.code, 1012);
   });
 });
 

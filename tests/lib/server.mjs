@@ -63,7 +63,7 @@ export class Server {
   /* Starts the processes and resolves when the launcher has printed its `ready` line. */
   start() {
     const web = join(root, 'web/dist');
-    const args = [...this.settings, '--web', web, '--gateways', '1', ...this.options];
+    const args = [...this.settings, '--web', web, '--gateways', '1', '--drain-ms', '0', ...this.options];
     this.output = '';
     const stdio = ['ignore', 'pipe', 'pipe'];
     const env = { ...process.env, DATABASE_URL: '', ...this.env };
