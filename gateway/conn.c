@@ -656,9 +656,12 @@ static void refuse(struct conn *c, unsigned status)
 static void note_client(struct conn *c, const struct http_request *req)
 {
     const struct stream_setup *setup = c->conns->setup;
+    char address[CLIENT_ADDRESS_TEXT];
 
     c->client = setup->has_proxy_header ? c->stream.client
                                         : forwarded_client(&setup->trusted, &c->stream.client, req);
+    log_debug("client %d: a request of %s%s", c->stream.fd,
+              client_address_format(&c->client, address), c->client.is_secure ? ", by TLS" : "");
 }
 
 /* A body is to be read behind a head of `head_len` bytes. 0, or the status that refuses it. */

@@ -44,7 +44,7 @@ static void visit(void *ctx, struct conn *c)
 
     if (elapsed >= moment_of(d, c))
         close_websocket(c);
-    conn_finish(c, elapsed >= DRAIN_HTTP_MS);
+    conn_finish(c, elapsed >= DRAIN_HTTP_MS || elapsed >= d->spread_ms);
 }
 
 static void on_check(evutil_socket_t fd, short what, void *ctx)

@@ -10,7 +10,7 @@
 struct conns;
 struct drain;
 
-#define DRAIN_HTTP_MS      1000u /* for a request to come whole */
+#define DRAIN_HTTP_MS      1000u /* for a request to come whole, unless WebSockets have less */
 #define DRAIN_ADVICE_MS    200u  /* a client comes back no sooner, */
 #define DRAIN_ADVICE_MAX   3000u /* and no later */
 #define DRAIN_REASON_BYTES 64u

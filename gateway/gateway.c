@@ -89,11 +89,10 @@ static void on_terminate(void *ctx)
     if (g->stop_ms != 0)
         return;
     uint32_t spread_ms = g->config->drain_ms;
-    uint32_t clients_ms = spread_ms > DRAIN_HTTP_MS ? spread_ms : DRAIN_HTTP_MS;
     listener_accept(g->listener);
     listener_free(TAKE_PTR(g->listener));
     log_info("stopping, with %zu connections", conns_count(g->conns));
-    g->stop_ms = mono_now_ms() + clients_ms + GATEWAY_STOP_MS;
+    g->stop_ms = mono_now_ms() + spread_ms + GATEWAY_STOP_MS;
     g->drain = drain_new(g->loop, g->conns, spread_ms);
     if (event_add(g->on_stopping, &check) < 0)
         loop_stop(g->loop, 0);

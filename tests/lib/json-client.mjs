@@ -8,14 +8,14 @@ export const fromBase64 = (text) => new Uint8Array(Buffer.from(text, 'base64'));
 
 /* Events: `frame` (object) for each message, `close` ({ code, reason }). */
 export class JsonClient extends EventEmitter {
-  constructor(url) {
+  constructor(url, options = {}) {
     super();
     this.setMaxListeners(0);
     this.frames = [];
     this.acked = new Set();
     this.seq = 0;
     this.closed = null;
-    this.socket = new WebSocket(url, 'concord.v1');
+    this.socket = new WebSocket(url, 'concord.v1', options);
     this.socket.on('message', (data) => this.receive(JSON.parse(data.toString())));
     this.socket.on('error', () => {});
     this.socket.on('close', (code, reason) => {
@@ -75,10 +75,11 @@ export class JsonClient extends EventEmitter {
   }
 }
 
-/* A client that has received `hello` and `sync`; it closes with the test. */
-export const joinJson = async (t, server, room, { query = '' } = {}) => {
+/* A client that has received `hello` and `sync`; it closes with the test. `options` are those of
+ * `ws`. */
+export const joinJson = async (t, server, room, { query = '', options } = {}) => {
   const path = `/rooms/${encodeURIComponent(room)}/ws${query}`;
-  const client = new JsonClient(server.ws(path));
+  const client = new JsonClient(server.ws(path), options);
   t.after(() => client.socket.terminate());
   await client.frame(({ t: type }) => type === 'sync', 'sync');
   return client;

@@ -45,6 +45,8 @@ export class Server {
     this.output = '';
     this.launcher = null;
     this.env = {}; /* more for the environment of the processes */
+    this.ends = []; /* what else ends before it */
+    this.isSecure = false; /* clients speak TLS */
     this.programs = 'ctl'; /* the folder of `concord` and `concordctl`, below that of the build */
   }
 
@@ -53,11 +55,11 @@ export class Server {
   }
 
   http(path = '/') {
-    return `http://127.0.0.1:${this.port}${path}`;
+    return `http${this.isSecure ? 's' : ''}://127.0.0.1:${this.port}${path}`;
   }
 
   ws(path = '') {
-    return `ws://127.0.0.1:${this.port}${path}`;
+    return `ws${this.isSecure ? 's' : ''}://127.0.0.1:${this.port}${path}`;
   }
 
   /* Starts the processes and resolves when the launcher has printed its `ready` line. */
@@ -129,6 +131,7 @@ export class Server {
 
   /* Ends what is left; what a sanitizer had to say is an error. */
   async finish() {
+    this.ends.forEach((end) => end());
     const { pid, exitCode, signalCode } = this.launcher;
     const isRunning = pid !== undefined && exitCode === null && signalCode === null;
     try {

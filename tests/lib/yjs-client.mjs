@@ -6,7 +6,8 @@ import Y, { PROVIDERS } from './yjs.mjs';
 /* Every provider listens for the end of the process. */
 process.setMaxListeners(0);
 
-/* { doc, provider }, in step with the room unless `isSynced` is false; ends with the test. */
+/* { doc, provider }, in step with the room unless `isSynced` is false; ends with the test. It
+ * connects by `Socket`. */
 export const joinYjs = async (
   t, server, room, { version = '3.x', isSynced = true, Socket = WebSocket } = {},
 ) => {
