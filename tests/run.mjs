@@ -23,9 +23,8 @@ const ASAN = {
 /* What the sanitizers see in a short time. A process that is killed leaves no report; those that go
  * on without it may. */
 const ASAN_FILES = [
-  'access', 'acks', 'doc', 'doctor', 'joins', 'json', 'lifecycle', 'metrics', 'poison', 'refusals',
-  'supervision', 'token', 'yjs', 'ysweet',
-  'ywebsocket4',
+  'access', 'acks', 'doc', 'doctor', 'handover', 'joins', 'json', 'lifecycle', 'metrics', 'poison',
+  'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs', 'ysweet', 'ywebsocket4',
 ];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
