@@ -2,7 +2,7 @@
 import { spawn } from 'node:child_process';
 import { appendFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { kill } from './processes.mjs';
+import { childrenOf, kill } from './processes.mjs';
 import { program } from './server.mjs';
 import { once } from './wait.mjs';
 
@@ -58,8 +58,8 @@ export const startManager = async (server, options = []) => {
   const env = { ...process.env, ...server.env };
   const manager = withEnd(spawn('sh', ['-c', MANAGER, 'sh', ...args], { stdio, env }));
   server.ends.push(() => {
-    kill(manager.pid); /* first: it would start the next */
-    server.processes().forEach(({ pid, parent }) => parent === manager.pid && kill(pid));
+    kill(manager.pid, 'SIGSTOP'); /* it would start the next */
+    [...childrenOf(manager.pid), manager.pid].forEach((pid) => kill(pid));
   });
   listener.close(); /* the manager has it */
   await logged(server, manager, 'ready on');
