@@ -826,7 +826,7 @@ static void handle_input(struct conn *c, ssize_t n)
         handle_bytes(c, c->conns->buffer, (size_t)n);
     else if (n == 0)
         handle_end(c);
-    else if (n == -EPROTONOSUPPORT)
+    else if (n == -EPROTONOSUPPORT && c->state == CONN_HTTP)
         refuse_because(c, 400, "This port speaks TLS: https:// and wss://.");
     else if (n != -EAGAIN)
         set_state(c, CONN_DEAD);

@@ -9,10 +9,11 @@ import { before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import WebSocket from 'ws';
 import { Authority } from '../lib/certificates.mjs';
+import { startGateway } from '../lib/gateways.mjs';
 import { joinJson } from '../lib/json-client.mjs';
 import { kill } from '../lib/processes.mjs';
 import { suiteScope } from '../lib/scope.mjs';
-import { startServer } from '../lib/server.mjs';
+import { freePort, startServer } from '../lib/server.mjs';
 import { once, poll } from '../lib/wait.mjs';
 import { converged, docHolds, joinYjs } from '../lib/yjs-client.mjs';
 import Y from '../lib/yjs.mjs';
@@ -228,6 +229,27 @@ describe('clients over TLS', () => {
     await poll(async () => (await count()) === clients, 'the room is as before');
     await assertWorks(bystander, '.');
   });
+});
+
+test('a gateway that stops ends handshakes, whatever comes late', async (t) => {
+  const tls = await startTls(t, ['--drain-ms', '200']);
+  const port = await freePort();
+  const gateway = await startGateway(tls.server, ['--port', String(port)]);
+  const dialled = [];
+  for (let i = 0; i < 5; i += 1) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    socket.on('error', () => {});
+    socket.resume();
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+    dialled.push(socket);
+  }
+  const { socket } = await dial(t, { ...tls, server: { port } }); /* all were accepted */
+  kill(gateway.pid, 'SIGTERM');
+  await Promise.all(dialled.map((late) => once(late, 'end')));
+  dialled.forEach((late) => late.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n'));
+  socket.destroy();
+  assert.deepEqual(await gateway.ended, { code: 0, signal: null });
 });
 
 describe('a large document over TLS', () => {
