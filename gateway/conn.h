@@ -33,7 +33,7 @@
 #define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
 #define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages and bodies, all together */
-#define CONN_HEAD_MS      5000u        /* for a request's head, from its first chance on */
+#define CONN_HEAD_MS      5000u        /* for a request's head, and whatever is ahead of it */
 #define CONN_IDLE_MS      30000u       /* between two requests */
 #define CONN_STALL_MS     30000u       /* output of which nothing can be written */
 #define CONN_FRAGMENTS    4096u        /* of a message */
