@@ -98,9 +98,8 @@ static int supervise(struct config *config, const int *lock_fds, size_t lock_cou
 
     if (launcher) {
         loop_on_terminate(loop, on_terminate, launcher);
-        /* Without a certificate there is nothing to reload, and a terminal that is closed ends us.
-         */
-        if (config->tls_cert[0])
+        /* Without files there is nothing to reload, and a terminal that is closed ends us. */
+        if (config->tls_cert[0] || config->keys[0])
             loop_on_hangup(loop, on_hangup, launcher);
         launcher_start(launcher);
         status = loop_run(loop);

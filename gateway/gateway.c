@@ -115,6 +115,7 @@ static void on_hangup(void *ctx)
 
     if (g->setup.tls && load_certificate(g) == 0)
         log_info("the certificate was loaded anew");
+    auth_reload(g->auth);
 }
 
 static int prepare_streams(struct gateway *g)

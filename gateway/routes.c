@@ -189,13 +189,6 @@ static const char *verbs_text(unsigned verbs)
 
 /* ---- pages of other origins ---- */
 
-bool request_is_secure(const struct conn *c, const struct http_request *req)
-{
-    (void)c;
-    (void)req;
-    return false;
-}
-
 static bool origin_is_plain(struct slice origin)
 {
     for (size_t i = 0; i < origin.len; i++)

@@ -15,9 +15,6 @@ struct routes {
     const char *metrics_dir;
 };
 
-/* Does the client use TLS, here or as far as a trusted proxy? */
-bool request_is_secure(const struct conn *c, const struct http_request *req);
-
 /* Its `ctx` is a struct routes. */
 extern const struct conn_handler routes_handler;
 

@@ -4,6 +4,7 @@
 #include "common/names.h"
 #include "crdt/crdt.h"
 #include "gateway/dialect.h"
+#include "gateway/client_address.h"
 #include "gateway/doc_token.h"
 #include "gateway/exchange.h"
 #include "gateway/reply.h"
@@ -263,7 +264,7 @@ static void reply_token(struct conn *c, const struct http_request *req, struct s
                         const struct wish *wish, const char *token)
 {
     struct slice host = http_header(req, "host");
-    const char *tls = request_is_secure(c, req) ? "s" : "";
+    const char *tls = conn_address(c)->is_secure ? "s" : "";
     char *place CLEANUP_FREE =
         xasprintf("%s://%.*s/d/%.*s", tls, (int)host.len, (const char *)host.data, (int)doc.len,
                   (const char *)doc.data);

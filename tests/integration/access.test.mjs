@@ -1,12 +1,13 @@
 /* Who is let in: tokens in each place that they may come in, tenants, roles, revocation, expiry. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import { JsonClient } from '../lib/json-client.mjs';
 import { suiteScope } from '../lib/scope.mjs';
 import { gone, kill } from '../lib/processes.mjs';
-import { mint, nowS, startServerWithKeys } from '../lib/tokens.mjs';
+import { mint, nowS, startServerWithKeys, writeKeys } from '../lib/tokens.mjs';
 import { once, poll } from '../lib/wait.mjs';
 import { awarenessHolds, converged, docHolds, synced } from '../lib/yjs-client.mjs';
 import Y, { PROVIDERS } from '../lib/yjs.mjs';
@@ -222,6 +223,26 @@ describe('access', () => {
     t.after(() => client.socket.terminate());
     const closed = await once(client, 'close', () => true, 'the close');
     assert.equal(closed.code, 4401);
+  });
+
+  test('SIGHUP reads the keys anew; what is wrong leaves those of before', async (t) => {
+    const client = await joinJson(t, 'rotation', mint());
+    const isLetIn = async (kid) =>
+      (await handshake(t, `/yjs/rotation?token=${mint({}, { kid })}`)).status === 101;
+    assert.ok(!(await isLetIn('k2')));
+    writeKeys(server, 'k2');
+    kill(server.launcher.pid, 'SIGHUP');
+    await poll(() => isLetIn('k2'), 'the other key');
+    assert.ok(!(await isLetIn('k1')));
+    writeFileSync(join(server.directory, 'keys.json'), '{');
+    kill(server.launcher.pid, 'SIGHUP');
+    const hasSaidSo = () => /the keys of before stay/.test(readFileSync(server.logFile, 'utf8'));
+    await poll(hasSaidSo, 'the complaint');
+    assert.ok(await isLetIn('k2'));
+    writeKeys(server);
+    kill(server.launcher.pid, 'SIGHUP');
+    await poll(() => isLetIn('k1'), 'the first key again');
+    await client.ackOf(client.op(insertion('all the time')));
   });
 
   test('no token stands in the log', () => {
