@@ -194,6 +194,21 @@ static bool is_covered(const struct pending *pending, const struct batch *batch)
     return true;
 }
 
+/* Does a struct name itself or what its own client makes later? No encoder writes that. Kept, it
+ * would make a bad update of the honest one that brings the clocks before it. */
+static bool names_later(const struct batch *batch, const struct record *record)
+{
+    const struct rare *rare = record->rare == NIL ? NULL : &batch->rares[record->rare];
+    uint32_t client = record->client;
+
+    if (record_ref(record) == CRDT_REF_SKIP || record_ref(record) == CRDT_REF_GC)
+        return false;
+    return (record->origin_client == client && record->origin_clock >= record->clock) ||
+           (record->right_client == client && record->right_clock >= record->clock) ||
+           (rare && rare->parent_client == client && rare->parent_clock >= record->clock);
+}
+
+/* -EBADMSG: one of the structs must not wait. */
 static int write_group_rest(struct crdt_writer *writer, struct plan *plan,
                             const struct batch *batch, const struct group *group)
 {
@@ -206,6 +221,8 @@ static int write_group_rest(struct crdt_writer *writer, struct plan *plan,
         const struct record *record = &batch->records[n];
         struct crdt_struct s;
 
+        if (names_later(batch, record))
+            return -EBADMSG;
         batch_describe(batch, record, &s);
         /* Yjs loses this bit where the key itself is not written. */
         if (s.parent == CRDT_PARENT_IMPLIED)

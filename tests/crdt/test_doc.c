@@ -344,6 +344,33 @@ Test(doc, refuses_and_stays_as_it_was)
     crdt_doc_free(doc);
 }
 
+/* A struct that could never be integrated must not wait: the update that brings what it waits for
+ * would be refused for it, each time. */
+Test(doc, keeps_nothing_that_names_what_comes_later)
+{
+    static const char *const cases[] = {
+        "01010101 84010901 7800",                    /* an origin */
+        "01010101 84010101 7800",                    /* itself */
+        "01010101 84010103 78787800",                /* a part of itself */
+        "01010101 44010901 74017800",                /* a right origin */
+        "01010101 0400010901 7800",                  /* a parent */
+        "01010101 c4020001090178 00",                /* behind another client's, which is missing */
+        "01020101 840100017884010901 7900",          /* behind one that waits rightly */
+        "02010200 040101740161 010101 8401090178 00" /* with something good */
+    };
+    static const char honest[] = "01010100040101740361626300";
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        cr_assert_eq(apply_hex(doc, cases[i], NULL), -EBADMSG, "%s", cases[i]);
+        assert_state(doc, "0000", cases[i]);
+        cr_assert(!crdt_doc_has_pending(doc), "%s", cases[i]);
+    }
+    cr_assert_eq(apply_hex(doc, honest, NULL), 0);
+    assert_state(doc, honest, "what an honest client sends then");
+    crdt_doc_free(doc);
+}
+
 Test(doc, bounds_what_waits)
 {
     struct crdt_limits limits = {.pending_bytes = 64};

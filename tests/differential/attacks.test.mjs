@@ -90,6 +90,15 @@ const REFUSED = {
   'no delete set': '01 01 01 01 00 01',
 };
 
+/* Updates that Yjs keeps, and throws for when what they wait for comes. */
+const NEVER_INTEGRATED = {
+  'an origin that its client makes later': '01 01 01 01 84 01 09 01 78 00',
+  'its own origin, too early': '01 01 01 01 84 01 01 01 78 00',
+  'an origin in itself': '01 01 01 01 84 01 01 03 787878 00',
+  'a right origin that its client makes later': '01 01 01 01 44 01 09 01 74 01 78 00',
+  'a parent that its client makes later': '01 01 01 01 04 00 01 09 01 78 00',
+};
+
 for (const [what, updates] of Object.entries(ACCEPTED)) {
   test(`as Yjs does: ${what}`, async () => {
     const doc = newReplica();
@@ -112,6 +121,19 @@ for (const [what, update] of Object.entries(REFUSED)) {
     await peer.apply(start);
     await assert.rejects(peer.apply(bytes(update)), Refused);
     assert.equal(hex(await peer.encode()), hex(start));
+  });
+}
+
+for (const [what, update] of Object.entries(NEVER_INTEGRATED)) {
+  test(`refused at once: ${what}`, async () => {
+    const doc = newReplica();
+    const start = bytes('01 01 01 00 04 01 01 74 01 61 00');
+    Y.applyUpdate(doc, bytes(update));
+    assert.throws(() => Y.applyUpdate(doc, start), 'Yjs');
+    await peer.reset();
+    await assert.rejects(peer.apply(bytes(update)), Refused);
+    await peer.apply(start);
+    await compare(doc, what);
   });
 }
 
