@@ -53,6 +53,14 @@ const assertSame = async (t, server, room, clients) => {
   return text;
 };
 
+/* The text is what all that the clients have sent makes, which an empty room is sent now. */
+const assertWhole = async (t, server, clients, text) => {
+  const again = await joinOps(t, server, 'again', 'z');
+  clients.forEach(({ sent }) => sent.forEach((data) => again.send(data)));
+  await again.settled();
+  assert.equal(again.text, text);
+};
+
 describe('json socket with data=ops', () => {
   const suite = suiteScope();
   let server;
@@ -134,6 +142,18 @@ describe('json socket with data=ops', () => {
     await docHolds(yjs.doc, () => textOf(yjs.doc) === '>llo', 'the edits of the other');
     assert.equal(ops.text, '\ufffc>llo');
     assert.equal((await joinOps(t, server, 'from-yjs', 'b')).text, ops.text);
+  });
+
+  test('half of a surrogate pair is U+FFFD, whoever cuts it', async (t) => {
+    const [a, b] = await joinAll(t, 'halves', ['a', 'b']);
+    const yjs = await joinYjs(t, server, 'halves');
+    a.append('1😀2😀');
+    await docHolds(yjs.doc, (doc) => textOf(doc) === '1😀2😀', 'both');
+    a.delete(2);
+    await docHolds(yjs.doc, (doc) => textOf(doc) === '1\ufffd2😀', 'half of one');
+    yjs.doc.getText(ROOT).insert(4, '-');
+    await Promise.all([a, b].map((client) => client.shows('1\ufffd2\ufffd-\ufffd')));
+    await assertSame(t, server, 'halves', [a, b]);
   });
 
   test('an operation that comes before its neighbours waits for them', async (t) => {
@@ -281,16 +301,13 @@ describe('operations and SIGKILL', () => {
     await typeTogether(random, clients, 8);
     for (let round = 0; round < 3; round += 1) {
       const syncs = clients.map((client) => client.syncs);
-      const mark = `«${round}»`;
-      clients[0].insert(0, mark);
-      await clients[0].settled();
       clients.forEach((client) => typeRandomly(random, client, 5));
       kill((await server.room('r')).pid);
       clients.forEach((client) => typeRandomly(random, client, 2));
       await typeTogether(random, clients, 2);
       clients.forEach((client, i) => assert.ok(client.syncs > syncs[i], 'a sync'));
     }
-    await assertSame(t, server, 'r', clients);
+    await assertWhole(t, server, clients, await assertSame(t, server, 'r', clients));
     clients.forEach(({ json }) => assert.equal(json.closed, null));
   });
 
@@ -312,6 +329,7 @@ describe('operations and SIGKILL', () => {
     await Promise.all(clients.map((client) => client.connect(t, server, 'r')));
     await Promise.all(clients.map((client) => client.settled()));
     const text = await assertSame(t, server, 'r', clients);
+    await assertWhole(t, server, clients, text);
     marks.forEach((mark) => assert.equal(text.split(mark).length, 2, `${mark} once`));
   });
 });
