@@ -316,8 +316,10 @@ describe('operations and SIGKILL', () => {
     const random = new Random(5);
     const clients = await Promise.all(['a', 'b', 'c'].map((site) => joinOps(t, server, 'r', site)));
     await typeTogether(random, clients, 8);
+    kill(server.pid('snapshotd'), 'SIGSTOP');
     const marks = clients.map(({ site }) => `«${site}»`);
     clients.forEach((client, i) => client.append(marks[i]));
+    await clients[0].holds(({ text }) => marks.every((mark) => text.includes(mark)), 'all marks');
     const closed = clients.map(({ json }) => until(
       (check) => {
         json.on('close', check);
@@ -325,6 +327,8 @@ describe('operations and SIGKILL', () => {
       }, () => json.closed, 'the close'));
     await server.killAll();
     await Promise.all(closed);
+    clients.forEach(({ unacked }) => assert.equal(unacked.size, 1, 'not acknowledged'));
+    server.wipeRun();
     await server.start();
     await Promise.all(clients.map((client) => client.connect(t, server, 'r')));
     await Promise.all(clients.map((client) => client.settled()));
