@@ -866,3 +866,36 @@ write('proxy_header', {
   cut: proxyHeader(0x21, 0x21, TCP6).subarray(0, 30),
   nothing: hex('00'),
 });
+
+/* ---- frames of HocuspocusProvider ---- */
+
+const ofDoc = (body) => Buffer.concat([hex('01 64'), hex(body)]);
+
+write('hocuspocus', {
+  token: ofDoc('02 00 03 616263'),
+  'token-empty': ofDoc('02 00 00'),
+  'token-and-version': ofDoc('02 00 03 616263 05 342e382e30'),
+  'token-cut': ofDoc('02 00 04 6162'),
+  denied: ofDoc('02 01 02 6e6f'),
+  step1: ofDoc('00 00 01 00'),
+  step2: ofDoc('00 01 02 00 00'),
+  update: ofDoc('00 02 02 00 00'),
+  awareness: ofDoc('01 01 00'),
+  query: ofDoc('03'),
+  reply: ofDoc('04 00 00 01 00'),
+  stateless: ofDoc('05 01 61'),
+  close: ofDoc('07'),
+  status: ofDoc('08 01'),
+  unknown: ofDoc('c8 01 00'),
+  session: hex('05 64 00 6b3378 00 00 01 00'),
+  'session-only': hex('04 00 6b3378 07'),
+  'no-name': hex('00 07'),
+  'no-type': hex('01 64'),
+  'key-cut': hex('05 64 07'),
+  'key-longest': Buffer.concat([hex('80 03'), Buffer.alloc(384, 'k'), hex('07')]),
+  'key-too-long': Buffer.concat([hex('81 03'), Buffer.alloc(385, 'k'), hex('07')]),
+  'huge-length': hex('ff ff ff ff ff ff ff ff 7f 00'),
+  ping: hex('09'),
+  pong: hex('0a'),
+  nothing: Buffer.alloc(0),
+});
