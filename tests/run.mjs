@@ -24,9 +24,8 @@ const ASAN = {
  * on without it may. */
 const ASAN_FILES = [
   'access', 'acks', 'doc', 'doctor', 'handover', 'hocuspocus', 'joins', 'json', 'lifecycle',
-  'metrics', 'ops',
-  'poison',
-  'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs', 'ysweet', 'ywebsocket4',
+  'metrics', 'ops', 'poison', 'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs',
+  'ysweet', 'ywebsocket4',
 ];
 
 /* Runs a command with its output in a log file. Resolves with { status, signal, output }. */
