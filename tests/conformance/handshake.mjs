@@ -92,7 +92,6 @@ const request = [
   bad('HTTP/2.0', { version: 'HTTP/2.0' }, 505),
   bad('POST', { method: 'POST' }, 405),
   bad('HEAD', { method: 'HEAD' }, 405),
-  bad('OPTIONS', { method: 'OPTIONS' }, 405),
   bad('an unknown method', { method: 'BREW' }, 501),
   bad('a method in small letters', { method: 'get' }, 501),
   bad('a body', { 'Content-Length': '5' }),
@@ -146,9 +145,12 @@ const rowsOf = (path) => (row) => {
   return { ...row, request: row.change ? row.change(text) : text };
 };
 
-/* The rows for a server that takes WebSockets on `path`. */
-export const handshakesOn = (path) =>
-  [...connection, ...key, ...version, ...request, ...syntax, ...lists].map(rowsOf(path));
+/* The rows for a server that takes WebSockets on `path` and answers OPTIONS with this status. */
+export const handshakesOn = (path, { options = 405 } = {}) =>
+  [
+    ...connection, ...key, ...version, ...request, ...syntax, ...lists,
+    bad('OPTIONS', { method: 'OPTIONS' }, options),
+  ].map(rowsOf(path));
 
 /* Which subprotocol is chosen, where there is one: [what is offered, what is answered]. */
 export const subprotocolsOn = (path, ours) =>

@@ -181,11 +181,11 @@ describe('the next gateway', () => {
 
   test('gets the socket that the service manager keeps: nobody is refused', async (t) => {
     const server = await startServer(t);
-    const options = ['--port', '1', '--host', '203.0.113.1', '--drain-ms', '100'];
+    const options = ['--port', '1', '--host', '127.0.0.99', '--drain-ms', '100'];
     const { port } = await startManager(server, options);
     const gateway = () =>
       server.processes().find(
-        ({ program, args }) => program === 'concord-gateway' && args.includes('203.0.113.1'),
+        ({ program, args }) => program === 'concord-gateway' && args.includes('127.0.0.99'),
       )?.pid;
     const client = await joinYjs(t, { ws: (path) => `ws://127.0.0.1:${port}${path}` }, ROOM);
     const { pid } = await server.room(ROOM);
