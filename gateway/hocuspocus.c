@@ -34,6 +34,7 @@ struct hocuspocus {
     uint32_t unknown_frames;
     uint64_t token_end_ms;
     struct hocuspocus_doc *docs; /* by key */
+    uint32_t open_docs;          /* how many of them are OPEN */
 };
 
 /* ---- to the client ---- */
@@ -88,8 +89,16 @@ static struct hocuspocus_doc *new_doc(struct hocuspocus *h, struct slice key)
     return doc;
 }
 
+static void set_state(struct hocuspocus_doc *doc, enum doc_state state)
+{
+    doc->socket->open_docs -= doc->state == DOC_OPEN;
+    doc->socket->open_docs += state == DOC_OPEN;
+    doc->state = state;
+}
+
 static void free_doc(struct hocuspocus_doc *doc)
 {
+    set_state(doc, DOC_DENIED);
     HASH_DEL(doc->socket->docs, doc);
     blob_unref(doc->prefix);
     free(doc);
@@ -107,7 +116,7 @@ void hocuspocus_close(struct hocuspocus_doc *doc, uint32_t refusal)
 
 void hocuspocus_deny(struct hocuspocus_doc *doc, uint32_t refusal)
 {
-    doc->state = DOC_DENIED;
+    set_state(doc, DOC_DENIED);
     send_denied(doc->socket, blob_slice(doc->prefix), refusal);
 }
 
@@ -130,7 +139,7 @@ static void open_session(struct hocuspocus_doc *doc, struct principal *principal
         .principal = principal, .access = access, .room = hocuspocus_document(key_of(doc))};
     struct session_params params = {.socket = doc, .key = blob_slice(doc->prefix)};
 
-    doc->state = DOC_OPEN;
+    set_state(doc, DOC_OPEN);
     session_open(doc->socket->routes->links, doc->socket->conn, &dialect_hocuspocus, &admission,
                  &params);
 }
@@ -160,6 +169,8 @@ static void admit(struct hocuspocus_doc *doc, struct principal *principal, bool 
         refusal = renew(doc, principal, access);
     else if (refusal == 0 && access == ACCESS_NONE)
         refusal = REFUSAL_FORBIDDEN;
+    else if (refusal == 0 && doc->socket->open_docs >= HOCUSPOCUS_DOCUMENTS)
+        refusal = REFUSAL_TOO_MANY;
     if (refusal != 0) {
         if (doc->session)
             session_end(doc->session);
@@ -224,6 +235,15 @@ static void handle_message(struct hocuspocus_doc *doc, const struct hocuspocus_m
         dialect_hocuspocus.on_message(doc->session, false, m->body);
 }
 
+/* A document that cannot even be remembered as denied. */
+static void deny_name(struct hocuspocus *h, struct slice key)
+{
+    struct blob *prefix = hocuspocus_prefix(key);
+
+    send_denied(h, blob_slice(prefix), REFUSAL_TOO_MANY);
+    blob_unref(prefix);
+}
+
 static void on_message(void *ctx, bool is_text, struct slice payload)
 {
     struct hocuspocus *h = ctx;
@@ -238,13 +258,10 @@ static void on_message(void *ctx, bool is_text, struct slice payload)
     if (m.kind == HOCUSPOCUS_PING || m.kind == HOCUSPOCUS_PONG)
         return;
     struct hocuspocus_doc *doc = find_doc(h, m.key);
-    if (!doc && HASH_COUNT(h->docs) >= HOCUSPOCUS_DOCUMENTS) {
-        struct blob *prefix = hocuspocus_prefix(m.key);
-        send_denied(h, blob_slice(prefix), REFUSAL_TOO_MANY);
-        blob_unref(prefix);
-        return;
-    }
-    handle_message(doc ? doc : new_doc(h, m.key), &m);
+    if (doc || HASH_COUNT(h->docs) < HOCUSPOCUS_NAMES)
+        handle_message(doc ? doc : new_doc(h, m.key), &m);
+    else if (m.kind == HOCUSPOCUS_TOKEN)
+        deny_name(h, m.key);
 }
 
 /* ---- the connection ---- */

@@ -16,8 +16,9 @@
  * connection open, and the other documents on it: a client whose connection ends comes back for
  * ever.
  *
- * Bounds: HOCUSPOCUS_DOCUMENTS at once; a connection that has not shown a token within
- * HOCUSPOCUS_TOKEN_MS is closed, as is one that sends more than HOCUSPOCUS_UNKNOWN frames before.
+ * Bounds: HOCUSPOCUS_DOCUMENTS are open at once, and with those that were denied the connection
+ * knows HOCUSPOCUS_NAMES; a connection that has not shown a token within HOCUSPOCUS_TOKEN_MS is
+ * closed, as is one that sends more than HOCUSPOCUS_UNKNOWN frames before.
  */
 #pragma once
 
@@ -25,6 +26,7 @@
 #include "gateway/routes.h"
 
 #define HOCUSPOCUS_DOCUMENTS  100u
+#define HOCUSPOCUS_NAMES      200u
 #define HOCUSPOCUS_UNKNOWN    64u
 #define HOCUSPOCUS_TOKEN_MS   10000u
 #define HOCUSPOCUS_SILENCE_MS 20000u /* providers close after 30 s without a frame */
