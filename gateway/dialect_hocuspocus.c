@@ -141,12 +141,15 @@ static void on_access(struct session *s)
         s, hocuspocus_frame_authenticated(blob_slice(s->prefix), s->access < ACCESS_WRITE));
 }
 
-/* A client whose token has expired, and who was asked for another, gets one when it comes back. */
+/* A client whose token has expired, and who was asked for another, gets one when it comes back.
+ * Version 2 does not know the question, and never comes back from the code of an expired token. */
 static void end(struct session *s, uint32_t refusal)
 {
     struct hocuspocus_doc *doc = s->dialect_state;
 
-    if (refusal_info(refusal)->is_retryable || refusal == REFUSAL_EXPIRED) {
+    if (refusal == REFUSAL_EXPIRED)
+        refusal = REFUSAL_AUTH_TIMEOUT;
+    if (refusal_info(refusal)->is_retryable) {
         hocuspocus_close(doc, refusal);
         return;
     }
