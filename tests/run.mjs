@@ -23,7 +23,8 @@ const ASAN = {
 /* What the sanitizers see in a short time. A process that is killed leaves no report; those that go
  * on without it may. */
 const ASAN_FILES = [
-  'access', 'acks', 'doc', 'doctor', 'handover', 'hocuspocus', 'joins', 'json', 'lifecycle',
+  'access', 'acks', 'doc', 'doctor', 'handover', 'hocuspocus', 'hocuspocus_documents',
+  'hocuspocus_tokens', 'joins', 'json', 'lifecycle',
   'metrics', 'ops', 'poison', 'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs',
   'ysweet', 'ywebsocket4',
 ];
