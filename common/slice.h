@@ -25,3 +25,13 @@ static inline bool slice_equal(struct slice a, struct slice b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
+
+/* Without the spaces and tabs at its ends. */
+static inline struct slice slice_trim(struct slice s)
+{
+    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
+        s = slice_of(s.data + 1, s.len - 1);
+    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}

@@ -10,21 +10,6 @@ static bool is_trusted(const struct networks *trusted, const struct client_addre
     return a->family != CLIENT_FAMILY_UNKNOWN && networks_have(trusted, a->bytes);
 }
 
-static bool is_named(const struct http_header *header, const char *name)
-{
-    return header->name.len == strlen(name) &&
-           strncasecmp((const char *)header->name.data, name, header->name.len) == 0;
-}
-
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = slice_of(s.data + 1, s.len - 1);
-    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 /* Takes the last element off a comma-separated list. */
 static struct slice take_last(struct slice *list)
 {
@@ -33,7 +18,7 @@ static struct slice take_last(struct slice *list)
     struct slice last = slice_of(list->data + begin, list->len - begin);
 
     list->len = comma ? begin - 1 : 0;
-    return trim(last);
+    return slice_trim(last);
 }
 
 /* Goes back along the proxies of one header. False: there is no use in looking further. */
@@ -59,9 +44,9 @@ struct client_address forwarded_client(const struct networks *trusted,
         return client;
     for (size_t i = req->header_count; i-- > 0;) {
         const struct http_header *header = &req->headers[i];
-        if (goes_on && is_named(header, FOR))
+        if (goes_on && http_header_is(header, FOR))
             goes_on = follow(trusted, header->value, &client);
-        if (is_known || !is_named(header, PROTO))
+        if (is_known || !http_header_is(header, PROTO))
             continue;
         struct slice list = header->value;
         struct slice scheme = take_last(&list);

@@ -104,15 +104,6 @@ static int on_headers_complete(http_parser *parser)
     return 2; /* no body: what follows the head is the caller's */
 }
 
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = slice_of(s.data + 1, s.len - 1);
-    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 bool http_octet_is_token(uint8_t c)
 {
     bool is_alnum = (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
@@ -176,7 +167,7 @@ static bool headers_are_sound(struct http_request *req)
     for (size_t i = 0; i < req->header_count; i++) {
         if (!is_token(req->headers[i].name))
             return false;
-        req->headers[i].value = trim(req->headers[i].value);
+        req->headers[i].value = slice_trim(req->headers[i].value);
     }
     size_t hosts = http_header_count(req, "host");
     if (hosts > 1 || (hosts == 0 && !req->is_http_10))
@@ -295,7 +286,7 @@ static bool next_item(struct slice list, size_t *pos, struct slice *ret)
         return false;
     const uint8_t *comma = *pos < list.len ? memchr(list.data + *pos, ',', list.len - *pos) : NULL;
     size_t end = comma ? (size_t)(comma - list.data) : list.len;
-    *ret = trim(slice_of(list.data + *pos, end - *pos));
+    *ret = slice_trim(slice_of(list.data + *pos, end - *pos));
     *pos = end + 1;
     return true;
 }

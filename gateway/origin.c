@@ -134,24 +134,15 @@ static int read_origin(struct slice s, struct origin *ret)
 
 /* ---- the list ---- */
 
-static struct slice trim(struct slice s)
-{
-    while (s.len > 0 && (s.data[0] == ' ' || s.data[0] == '\t'))
-        s = slice_of(s.data + 1, s.len - 1);
-    while (s.len > 0 && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
-        s.len--;
-    return s;
-}
-
 int origin_rules_new(const char *list, bool is_required, struct origin_rules **ret)
 {
     struct origin_rules *rules = xcalloc(1, sizeof(*rules));
-    bool is_empty = trim(slice_str(list)).len == 0;
+    bool is_empty = slice_trim(slice_str(list)).len == 0;
 
     rules->is_required = is_required;
     for (const char *at = is_empty ? NULL : list, *end; at; at = *end ? end + 1 : NULL) {
         end = strchrnul(at, ',');
-        struct slice entry = trim(slice_of(at, (size_t)(end - at)));
+        struct slice entry = slice_trim(slice_of(at, (size_t)(end - at)));
         rules->list = xrealloc(rules->list, (rules->count + 1) * sizeof(*rules->list));
         if (read_origin(entry, &rules->list[rules->count++]) < 0) {
             log_error("origins: '%.*s' is no origin: scheme://host or scheme://host:port",
