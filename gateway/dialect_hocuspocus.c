@@ -10,11 +10,9 @@
 #include "gateway/dialect.h"
 
 #include "crdt/crdt.h"
-#include "gateway/answer.h"
 #include "gateway/hocuspocus.h"
-#include "gateway/room_state.h"
 #include "gateway/session.h"
-#include "gateway/yproto.h"
+#include "gateway/yjs_answers.h"
 #include "proto/refusal.h"
 
 static void open_hocuspocus(struct session *s, struct slice room,
@@ -62,56 +60,6 @@ static void on_message(struct session *s, bool is_text, struct slice payload)
 static void on_tick(struct session *s)
 {
     (void)s; /* the connection keeps itself alive */
-}
-
-/* ---- encoding: what comes behind the prefix ---- */
-
-static struct blob *encode_update(const struct msg_room_update *m)
-{
-    return yproto_bytes(YPROTO_UPDATE, m->update);
-}
-
-static struct blob *encode_awareness(struct slice awareness)
-{
-    return yproto_bytes(YPROTO_AWARENESS, awareness);
-}
-
-static void add_message(struct answer *a, enum yproto_kind kind, struct blob *body)
-{
-    answer_add_new(a, yproto_bytes_begin(kind, body->len));
-    answer_add_rest(a, body);
-}
-
-/* Step 2 is what providers take for the end of the synchronisation, so it is the last. */
-static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    bool is_whole = room_state_is_nothing(sv);
-    struct blob *difference = NULL;
-    int r = is_whole ? 0 : room_state_diff(state, sv, &difference);
-
-    if (r < 0)
-        return r;
-    struct answer *a = answer_new();
-    if (is_whole && room_state_tail(state))
-        add_message(a, YPROTO_UPDATE, room_state_tail(state));
-    add_message(a, YPROTO_STEP1, room_state_vector(state));
-    add_message(a, YPROTO_STEP2, is_whole ? room_state_base(state) : difference);
-    blob_unref(difference);
-    *ret = a;
-    return 0;
-}
-
-static int encode_difference(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    struct blob *difference = NULL;
-    int r = room_state_diff(state, sv, &difference);
-
-    if (r < 0)
-        return r;
-    *ret = answer_new();
-    add_message(*ret, YPROTO_UPDATE, difference);
-    blob_unref(difference);
-    return 0;
 }
 
 /* ---- answers ---- */
@@ -165,10 +113,10 @@ const struct dialect dialect_hocuspocus = {
     .close = close_hocuspocus,
     .on_message = on_message,
     .on_tick = on_tick,
-    .encode_update = encode_update,
-    .encode_awareness = encode_awareness,
-    .encode_state = encode_state,
-    .encode_difference = encode_difference,
+    .encode_update = yjs_encode_update_bytes,
+    .encode_awareness = yjs_encode_awareness_bytes,
+    .encode_state = yjs_encode_state_bytes,
+    .encode_difference = yjs_encode_difference_bytes,
     .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = session_close,

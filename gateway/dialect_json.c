@@ -5,7 +5,6 @@
 #include "gateway/json_client.h"
 #include "gateway/room_state.h"
 #include "gateway/session.h"
-#include "proto/refusal.h"
 
 #include <errno.h>
 
@@ -49,30 +48,14 @@ static void open_json(struct session *s, struct slice room, const struct session
 
 /* ---- messages ---- */
 
+static void handle_op(struct session *s, const struct json_message *m)
+{
+    session_update(s, m->format, blob_slice(m->update), m->seq);
+}
+
 static void on_message(struct session *s, bool is_text, struct slice payload)
 {
-    struct json_message m;
-
-    if (!is_text) {
-        session_close(s, REFUSAL_NOT_TEXT);
-        return;
-    }
-    uint32_t refusal = json_message_read(payload, JSON_DATA_YJS, &m);
-    if (refusal == 0) {
-        switch (m.kind) {
-        case JSON_OP:
-            session_update(s, m.format, blob_slice(m.update), m.seq);
-            break;
-        case JSON_PRESENCE:
-            refusal = json_client_presence(s, &m);
-            break;
-        case JSON_FOREIGN:
-            break;
-        }
-    }
-    if (refusal != 0)
-        session_send_new(s, json_frame_error(refusal, m.has_seq ? &m.seq : NULL));
-    json_message_done(&m);
+    json_client_message(s, is_text, payload, JSON_DATA_YJS, handle_op);
 }
 
 /* A room adds the v2 form once it knows of clients that want it. */

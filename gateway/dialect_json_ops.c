@@ -7,7 +7,6 @@
 #include "gateway/json_client.h"
 #include "gateway/session.h"
 #include "proto/lens.h"
-#include "proto/refusal.h"
 
 #include <errno.h>
 
@@ -17,30 +16,14 @@ static void open_ops(struct session *s, struct slice room, const struct session_
     json_client_open(s, room);
 }
 
+static void handle_op(struct session *s, const struct json_message *m)
+{
+    session_op(s, blob_slice(m->update), m->seq);
+}
+
 static void on_message(struct session *s, bool is_text, struct slice payload)
 {
-    struct json_message m;
-
-    if (!is_text) {
-        session_close(s, REFUSAL_NOT_TEXT);
-        return;
-    }
-    uint32_t refusal = json_message_read(payload, JSON_DATA_OPS, &m);
-    if (refusal == 0) {
-        switch (m.kind) {
-        case JSON_OP:
-            session_op(s, blob_slice(m.update), m.seq);
-            break;
-        case JSON_PRESENCE:
-            refusal = json_client_presence(s, &m);
-            break;
-        case JSON_FOREIGN:
-            break;
-        }
-    }
-    if (refusal != 0)
-        session_send_new(s, json_frame_error(refusal, m.has_seq ? &m.seq : NULL));
-    json_message_done(&m);
+    json_client_message(s, is_text, payload, JSON_DATA_OPS, handle_op);
 }
 
 static struct blob *encode_change(const struct msg_room_change *m)

@@ -3,10 +3,8 @@
 
 #include "common/ipc.h"
 #include "crdt/awareness_update.h"
-#include "gateway/answer.h"
-#include "gateway/room_state.h"
 #include "gateway/session.h"
-#include "gateway/yproto.h"
+#include "gateway/yjs_answers.h"
 #include "proto/refusal.h"
 
 #define SILENCE_MS         20000u /* y-websocket 1.5 to 3 closes after 30 s without a frame */
@@ -91,56 +89,6 @@ static void on_tick(struct session *s)
         session_send_new(s, yproto_frame(YPROTO_AWARENESS, slice_of(nobody, sizeof(nobody))));
 }
 
-static struct blob *encode_update(const struct msg_room_update *m)
-{
-    return yproto_frame(YPROTO_UPDATE, m->update);
-}
-
-static struct blob *encode_awareness(struct slice awareness)
-{
-    return yproto_frame(YPROTO_AWARENESS, awareness);
-}
-
-static void add_message(struct answer *a, enum yproto_kind kind, struct blob *body)
-{
-    answer_add_new(a, yproto_frame_begin(kind, body->len));
-    answer_add_rest(a, body);
-}
-
-/* Step 2 is what clients take for the end of the synchronisation, so the tail comes before it: it
- * waits in the client until it has what is before. */
-static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    bool is_whole = room_state_is_nothing(sv);
-    struct blob *difference = NULL;
-    int r = is_whole ? 0 : room_state_diff(state, sv, &difference);
-
-    if (r < 0)
-        return r;
-    struct answer *a = answer_new();
-    if (is_whole && room_state_tail(state))
-        add_message(a, YPROTO_UPDATE, room_state_tail(state));
-    add_message(a, YPROTO_STEP2, is_whole ? room_state_base(state) : difference);
-    add_message(a, YPROTO_STEP1, room_state_vector(state));
-    blob_unref(difference);
-    *ret = a;
-    return 0;
-}
-
-/* No step 2: the client knows itself to be in step, and is not asked for anything. */
-static int encode_difference(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    struct blob *difference = NULL;
-    int r = room_state_diff(state, sv, &difference);
-
-    if (r < 0)
-        return r;
-    *ret = answer_new();
-    add_message(*ret, YPROTO_UPDATE, difference);
-    blob_unref(difference);
-    return 0;
-}
-
 /* y-websocket 4 takes the return of its edit for the word that it is saved. */
 static void on_acknowledged(struct session *s, const struct op *op)
 {
@@ -168,10 +116,10 @@ const struct dialect dialect_yjs = {
     .close = close_yjs,
     .on_message = on_message,
     .on_tick = on_tick,
-    .encode_update = encode_update,
-    .encode_awareness = encode_awareness,
-    .encode_state = encode_state,
-    .encode_difference = encode_difference,
+    .encode_update = yjs_encode_update,
+    .encode_awareness = yjs_encode_awareness,
+    .encode_state = yjs_encode_state,
+    .encode_difference = yjs_encode_difference,
     .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = session_close,

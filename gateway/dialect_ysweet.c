@@ -21,7 +21,7 @@
 #include "gateway/room_link.h"
 #include "gateway/session.h"
 #include "gateway/ws.h"
-#include "gateway/yproto.h"
+#include "gateway/yjs_answers.h"
 #include "proto/refusal.h"
 
 #define STATUS_MAX         16u   /* bytes of one: a number of 64 bits needs 10 */
@@ -208,26 +208,6 @@ static void on_tick(struct session *s)
 
 /* ---- answers ---- */
 
-static struct blob *encode_update(const struct msg_room_update *m)
-{
-    return dialect_yjs.encode_update(m);
-}
-
-static struct blob *encode_awareness(struct slice awareness)
-{
-    return dialect_yjs.encode_awareness(awareness);
-}
-
-static int encode_state(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    return dialect_yjs.encode_state(state, sv, ret);
-}
-
-static int encode_difference(struct room_state *state, struct slice sv, struct answer **ret)
-{
-    return dialect_yjs.encode_difference(state, sv, ret);
-}
-
 static void on_acknowledged(struct session *s, const struct op *op)
 {
     (void)op;
@@ -255,10 +235,10 @@ const struct dialect dialect_ysweet = {
     .close = close_ysweet,
     .on_message = on_message,
     .on_tick = on_tick,
-    .encode_update = encode_update,
-    .encode_awareness = encode_awareness,
-    .encode_state = encode_state,
-    .encode_difference = encode_difference,
+    .encode_update = yjs_encode_update,
+    .encode_awareness = yjs_encode_awareness,
+    .encode_state = yjs_encode_state,
+    .encode_difference = yjs_encode_difference,
     .on_acknowledged = on_acknowledged,
     .on_rejected = on_rejected,
     .on_refused = session_close,

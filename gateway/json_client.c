@@ -61,7 +61,8 @@ static void announce(struct session *s)
     crdt_buf_done(&update);
 }
 
-uint32_t json_client_presence(struct session *s, struct json_message *m)
+/* May take m->state. 0 or a refusal. */
+static uint32_t handle_presence(struct session *s, struct json_message *m)
 {
     struct json_state *j = s->dialect_state;
 
@@ -84,6 +85,35 @@ void json_client_tick(struct session *s)
 
     if (j->presence && mono_now_ms() >= j->renew_ms)
         announce(s);
+}
+
+/* ---- messages ---- */
+
+void json_client_message(struct session *s, bool is_text, struct slice payload, enum json_data data,
+                         void (*handle_op)(struct session *s, const struct json_message *m))
+{
+    struct json_message m;
+
+    if (!is_text) {
+        session_close(s, REFUSAL_NOT_TEXT);
+        return;
+    }
+    uint32_t refusal = json_message_read(payload, data, &m);
+    if (refusal == 0) {
+        switch (m.kind) {
+        case JSON_OP:
+            handle_op(s, &m);
+            break;
+        case JSON_PRESENCE:
+            refusal = handle_presence(s, &m);
+            break;
+        case JSON_FOREIGN:
+            break;
+        }
+    }
+    if (refusal != 0)
+        session_send_new(s, json_frame_error(refusal, m.has_seq ? &m.seq : NULL));
+    json_message_done(&m);
 }
 
 /* ---- answers ---- */

@@ -1,0 +1,21 @@
+/*
+ * yjs_answers: what the dialects of Yjs clients answer with, in frames of y-protocols (yproto.h).
+ * The functions are those of struct dialect.
+ */
+#pragma once
+
+#include "gateway/answer.h"
+#include "gateway/dialect.h"
+#include "gateway/yproto.h"
+
+/* In whole WebSocket frames. */
+struct blob *yjs_encode_update(const struct msg_room_update *m);
+struct blob *yjs_encode_awareness(struct slice awareness);
+int yjs_encode_state(struct room_state *state, struct slice sv, struct answer **ret);
+int yjs_encode_difference(struct room_state *state, struct slice sv, struct answer **ret);
+
+/* The same as what comes behind the prefix of a session. */
+struct blob *yjs_encode_update_bytes(const struct msg_room_update *m);
+struct blob *yjs_encode_awareness_bytes(struct slice awareness);
+int yjs_encode_state_bytes(struct room_state *state, struct slice sv, struct answer **ret);
+int yjs_encode_difference_bytes(struct room_state *state, struct slice sv, struct answer **ret);
