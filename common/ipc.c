@@ -201,6 +201,19 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
         give_room_back(ipc);
 }
 
+/* A peer that is gone takes no more, but what it said before still counts. */
+static void read_rest(struct ipc *ipc)
+{
+    int r = deliver(ipc);
+
+    while (r == 0 && !ipc->is_closed && !ipc->is_paused) {
+        ssize_t n = receive(ipc);
+        if (n <= 0 && n != -EINTR)
+            break;
+        r = deliver(ipc);
+    }
+}
+
 int ipc_take_fd(struct ipc *ipc)
 {
     if (ipc->fds_in_count == 0)
@@ -275,10 +288,13 @@ static void on_writable(evutil_socket_t fd, short what, void *ctx)
     (void)fd;
     (void)what;
     int r = flush(ipc);
-    if (r < 0)
-        end(ipc, r);
-    else if (r > 0)
+    if (r < 0) {
         (void)event_del(ipc->on_write);
+        read_rest(ipc);
+        end(ipc, r);
+    } else if (r > 0) {
+        (void)event_del(ipc->on_write);
+    }
 }
 
 static void push(struct ipc *ipc, struct blob *frame)

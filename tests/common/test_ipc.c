@@ -250,3 +250,23 @@ Test(ipc, writing_to_a_dead_peer_ends_the_connection)
     cr_expect_eq(b.ended, -EPIPE);
     loop_free(loop);
 }
+
+/* A room that fails says why and ends: whoever writes to it just then hears of it all the same. */
+Test(ipc, the_last_words_of_a_dead_peer_arrive)
+{
+    struct side a = {0};
+    struct side b = {0};
+
+    open_pair(&a, &b);
+    for (int i = 0; i < 3; i++)
+        ipc_send_new(a.ipc, frame(5, (char)('p' + i)));
+    ipc_close(a.ipc);
+    a.ipc = NULL;
+    ipc_send_new(b.ipc, frame(5, 'x'));
+    for (int k = 0; k < 10 && !b.ended; k++)
+        turn();
+    cr_expect_eq(b.frames, 3);
+    cr_expect_eq(b.last, 'r');
+    cr_expect_eq(b.ended, -EPIPE);
+    close_pair(&a, &b);
+}
