@@ -2,7 +2,7 @@
 
 #include "common/log.h"
 
-#include <openssl/evp.h>
+#include <sha2.h>
 
 /* Length of the well-formed sequence at `p`, 0 if there is none (Unicode, table 3-7). */
 static size_t utf8_sequence(const uint8_t *p, size_t left)
@@ -60,17 +60,19 @@ bool name_is_valid(struct slice name)
            utf8_is_valid(name);
 }
 
+/* SHA-256 by libmd: rooms are forked from the supervisor, and OpenSSL, which the supervisor needs for
+ * nothing else, would cost each of them the copies of its tables. */
 void name_hash(struct slice tenant, struct slice room, char ret_hex[NAME_HASH_HEX + 1])
 {
     static const char hex[] = "0123456789abcdef";
-    uint8_t digest[EVP_MAX_MD_SIZE];
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA2_CTX ctx;
 
-    if (!ctx || !EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) ||
-        !EVP_DigestUpdate(ctx, tenant.data, tenant.len) || !EVP_DigestUpdate(ctx, "", 1) ||
-        !EVP_DigestUpdate(ctx, room.data, room.len) || !EVP_DigestFinal_ex(ctx, digest, NULL))
-        log_panic("SHA-256 is not available");
-    EVP_MD_CTX_free(ctx);
+    SHA256Init(&ctx);
+    SHA256Update(&ctx, tenant.data, tenant.len);
+    SHA256Update(&ctx, (const uint8_t *)"", 1);
+    SHA256Update(&ctx, room.data, room.len);
+    SHA256Final(digest, &ctx);
     for (size_t i = 0; i < NAME_HASH_HEX / 2; i++) {
         ret_hex[2 * i] = hex[digest[i] >> 4];
         ret_hex[2 * i + 1] = hex[digest[i] & 15];
