@@ -51,6 +51,8 @@
 
 /* H(name, process, Prometheus name, help); of durations. */
 #define HISTOGRAMS(H)                                                                              \
+    H(ROOM_START, roomd, "concord_room_start_seconds",                                             \
+      "Time from the start of a room's process until it was ready for clients.")                   \
     H(STORE_COMMIT, snapshotd, "concord_store_commit_seconds",                                     \
       "Time that a transaction took, of all rooms together.")
 

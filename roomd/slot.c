@@ -58,7 +58,7 @@ static bool is_hopeless(const struct slot *slot)
 
 static void count_failure(struct slot *slot)
 {
-    if (mono_now_ms() - slot->started_ms >= SLOT_STABLE_MS)
+    if (mono_now_us() - slot->started_us >= SLOT_STABLE_MS * UINT64_C(1000))
         slot->failures = 0;
     slot->failures++;
 }
@@ -106,13 +106,13 @@ static uint32_t spawn(struct slot *slot)
                          .log_level = s->config->log_level};
     struct spawned spawned;
 
+    slot->started_us = mono_now_us();
     int r = spawn_room(&args, &spawned);
     if (r == -ENOENT && config_make_run(s->config) == 0) /* the directory was removed */
         r = spawn_room(&args, &spawned);
     if (r == -EBUSY)
         return next_busy_ms(slot);
     slot->busy_ms = BUSY_MIN_MS;
-    slot->started_ms = mono_now_ms();
     if (r < 0) {
         log_error("room '%.*s' cannot be started: %s", name_len(slot), name_text(slot),
                   strerror(-r));
@@ -301,6 +301,8 @@ void slot_reaped(struct supervisor *s, pid_t pid, int status)
 static int handle_room_ready(struct slot *slot, const struct msg_room_ready *m)
 {
     (void)m;
+    if (!slot->was_adopted)
+        metric_observe(HISTOGRAM_ROOM_START, mono_now_us() - slot->started_us);
     handle_event(slot, SLOT_EVENT_READY, (struct slot_facts){0});
     return 0;
 }
@@ -446,7 +448,7 @@ int slot_adopt(struct supervisor *s, const struct msg_room_adopt *m, struct ipc 
     ipc_set_handler(control, &handler, slot);
     slot->was_adopted = true;
     slot->adopted_fd = process_fd;
-    slot->started_ms = mono_now_ms();
+    slot->started_us = mono_now_us();
     slot->links_sent = m->links;
     slot->wants_store = !m->has_store;
     take_control(slot, control);

@@ -67,7 +67,7 @@ struct slot {
     enum slot_rest rest; /* of the last process; EDITS if that is not known */
     unsigned failures;
     struct slot_crashes crashes;
-    uint64_t started_ms;
+    uint64_t started_us; /* the last process, or its adoption */
     uint32_t busy_ms;    /* how long to wait for another process that has the segment */
     struct event *timer; /* the deadline of its state */
     struct open_list parked;
