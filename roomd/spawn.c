@@ -22,6 +22,8 @@
 
 #define ORPHAN_MS 60000u
 
+#define TIDYING_BYTES (64u << 10) /* more than the C library has lists for */
+
 #ifdef CONCORD_ASAN
 const bool spawn_can_bound_memory = false;
 #else
@@ -85,6 +87,15 @@ static void reset_signals(const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
+/* The first allocation after others were freed puts all of them in order, and writes into each to do
+ * so: done here, no room gets its own copy of the pages that they are in. */
+static void tidy_free_memory(void)
+{
+    void *volatile large = malloc(TIDYING_BYTES); /* volatile: a compiler leaves out the pair */
+
+    free(large);
+}
+
 static _Noreturn void run_child(const struct spawn *spawn, int control_fd, int segment_fd,
                                 const sigset_t *mask)
 {
@@ -131,6 +142,7 @@ int spawn_room(const struct spawn *spawn, struct spawned *ret_spawned)
     (void)sigprocmask(SIG_SETMASK, &all, &before);
     /* Not fork(): there is one thread, so the C library has no lock to put in order in the child,
      * which costs every room the pages that these locks are in. */
+    tidy_free_memory();
     pid_t pid = _Fork();
     if (pid == 0)
         run_child(spawn, control[1], TAKE_FD(segment_fd), &before);
