@@ -1,6 +1,6 @@
 /* A server of a benchmark's own: real processes, started through the launcher on a free port. */
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,6 +10,10 @@ export const build = resolve(root, process.env.CONCORD_BUILD ?? 'build');
 
 export const machine = () => `${cpus().length} cores, ${cpus()[0].model}`;
 
+/* Where the segments are: in memory, as without --run. */
+export const runOf = (directory) =>
+  existsSync('/dev/shm') ? join('/dev/shm', basename(directory)) : join(directory, 'run');
+
 /* Calls `measure(directory)` with a temporary directory that goes away afterwards. */
 export const inDirectory = async (measure) => {
   const directory = mkdtempSync(join(tmpdir(), 'concord-bench-'));
@@ -17,13 +21,14 @@ export const inDirectory = async (measure) => {
     return await measure(directory);
   } finally {
     rmSync(directory, { recursive: true, force: true });
+    rmSync(runOf(directory), { recursive: true, force: true });
   }
 };
 
 /* { launcher, address, port, run } of a server whose files are in `directory`. */
 export const startServer = (directory, options = []) =>
   new Promise((done, failed) => {
-    const run = join(directory, 'run');
+    const run = runOf(directory);
     const args = ['--port', '0', '--data', join(directory, 'data'), '--run', run];
     const launcher = spawn(join(build, 'ctl/concord'), [...args, '--log-level', 'warn', ...options], {
       stdio: ['ignore', 'pipe', 'inherit'],
