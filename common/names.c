@@ -60,8 +60,8 @@ bool name_is_valid(struct slice name)
            utf8_is_valid(name);
 }
 
-/* SHA-256 by libmd: rooms are forked from the supervisor, and OpenSSL, which the supervisor needs for
- * nothing else, would cost each of them the copies of its tables. */
+/* SHA-256 by libmd: rooms are forked from the supervisor, and OpenSSL, which the supervisor needs
+ * for nothing else, would cost each of them the copies of its tables. */
 void name_hash(struct slice tenant, struct slice room, char ret_hex[NAME_HASH_HEX + 1])
 {
     static const char hex[] = "0123456789abcdef";

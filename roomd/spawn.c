@@ -87,8 +87,8 @@ static void reset_signals(const sigset_t *mask)
     (void)sigprocmask(SIG_SETMASK, mask, NULL);
 }
 
-/* The first allocation after others were freed puts all of them in order, and writes into each to do
- * so: done here, no room gets its own copy of the pages that they are in. */
+/* The first allocation after others were freed puts all of them in order, and writes into each to
+ * do so: done here, no room gets its own copy of the pages that they are in. */
 static void tidy_free_memory(void)
 {
     void *volatile large = malloc(TIDYING_BYTES); /* volatile: a compiler leaves out the pair */
