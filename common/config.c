@@ -40,6 +40,10 @@ struct key {
 #field, type, offsetof(struct config, field), min, max, fallback, help                     \
     }
 
+#define LIMIT_KEY(NAME, name, process, least, most, fallback, help)                                \
+    {"limit_" #name, KEY_NUMBER, offsetof(struct config, limits.name), least, most,                \
+     #fallback,      help},
+
 static const struct key keys[] = {
     KEY(host, KEY_STRING, 1, 255, "127.0.0.1", "address to listen on"),
     KEY(port, KEY_NUMBER, 0, 65535, "8080", "port to listen on; 0 takes a free one"),
@@ -86,7 +90,7 @@ static const struct key keys[] = {
         "origins of pages that may use the server; its own if empty"),
     KEY(origin_required, KEY_SWITCH, 0, 0, "off", "on: clients that send no Origin are refused"),
     KEY(log_level, KEY_LOG_LEVEL, 0, 0, "info", "error, warn, info or debug"),
-};
+    CLIENT_LIMITS(LIMIT_KEY)};
 
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
 
@@ -394,13 +398,13 @@ char **config_to_argv(const struct config *config)
 
 void config_print_help(FILE *out)
 {
-    (void)fprintf(out, "  --%-18s %s\n", "config", "file of settings, one 'name = value' a line");
+    (void)fprintf(out, "  --%-26s %s\n", "config", "file of settings, one 'name = value' a line");
     for (size_t i = 0; i < KEY_COUNT; i++) {
         char name[32];
         (void)snprintf(name, sizeof(name), "%s", keys[i].name);
         for (char *p = name; *p; p++)
             *p = *p == '_' ? '-' : *p;
-        (void)fprintf(out, "  --%-18s %s (%s)\n", name, keys[i].help,
+        (void)fprintf(out, "  --%-26s %s (%s)\n", name, keys[i].help,
                       keys[i].fallback[0] ? keys[i].fallback : "empty");
     }
 }

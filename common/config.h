@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "common/client_limits.h"
 #include "common/log.h"
 #include "common/memory.h"
 
@@ -45,6 +46,7 @@ struct config {
     char *tls_key;
     char *trusted_proxies; /* whose word about clients is taken, by networks.h */
     bool proxy_protocol;   /* they begin connections with a PROXY header */
+    struct client_limits limits;
     enum log_level log_level;
 };
 

@@ -24,11 +24,16 @@ static const struct {
     const char *process;
     enum type type;
     const char *name;
+    const char *label; /* `name="value",` or empty; who has one has the name of the one before */
     const char *help;
 } metrics[] = {
-#define METRIC_ROW(name, process, type, text, help) {#process, TYPE_##type, text, help},
+#define METRIC_ROW(name, process, type, text, help) {#process, TYPE_##type, text, "", help},
     METRICS(METRIC_ROW)
 #undef METRIC_ROW
+#define LIMITED_ROW(NAME, name, process, least, most, fallback, help)                              \
+    {#process, TYPE_counter, LIMITED_METRIC, "limit=\"" #name "\",", LIMITED_HELP},
+        CLIENT_LIMITS(LIMITED_ROW)
+#undef LIMITED_ROW
 };
 
 static const struct {
@@ -65,16 +70,23 @@ static struct page nowhere;
 static struct page *own = &nowhere;
 static int own_fd = -1; /* locked as long as it is open */
 
+static uint64_t hash_text(uint64_t hash, const char *text)
+{
+    do
+        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    while (*text++);
+    return hash;
+}
+
 /* FNV-1a of all names, so that a page of another release is not misread. */
 static uint64_t layout_of_tables(void)
 {
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
     for (size_t i = 0; i < METRIC_COUNT + HISTOGRAM_COUNT; i++) {
-        const char *name = i < METRIC_COUNT ? metrics[i].name : histograms[i - METRIC_COUNT].name;
-        do
-            hash = (hash ^ (uint8_t)*name) * UINT64_C(0x100000001b3);
-        while (*name++);
+        hash =
+            hash_text(hash, i < METRIC_COUNT ? metrics[i].name : histograms[i - METRIC_COUNT].name);
+        hash = hash_text(hash, i < METRIC_COUNT ? metrics[i].label : "");
     }
     return (hash ^ sizeof(struct page)) * UINT64_C(0x100000001b3);
 }
@@ -268,7 +280,8 @@ static void print_value(struct buffer *out, size_t metric, const struct source *
 {
     uint64_t value = source->page.values[metric];
 
-    buffer_printf(out, "%s{process=\"%s\"} ", metrics[metric].name, source->name);
+    buffer_printf(out, "%s{%sprocess=\"%s\"} ", metrics[metric].name, metrics[metric].label,
+                  source->name);
     if (metrics[metric].type == TYPE_age) {
         uint64_t age_ms = value != 0 && value < now_ms ? now_ms - value : 0;
         buffer_printf(out, "%" PRIu64 ".%03u\n", age_ms / 1000, (unsigned)(age_ms % 1000));
@@ -282,7 +295,9 @@ static void print_metric(struct buffer *out, size_t metric, const struct source 
 {
     bool is_counter = metrics[metric].type == TYPE_counter;
 
-    print_head(out, metrics[metric].name, is_counter ? "counter" : "gauge", metrics[metric].help);
+    if (metric == 0 || strcmp(metrics[metric].name, metrics[metric - 1].name) != 0)
+        print_head(out, metrics[metric].name, is_counter ? "counter" : "gauge",
+                   metrics[metric].help);
     for (size_t i = 0; i < count; i++)
         if (source_counts(&sources[i], metrics[metric].process) &&
             (is_counter || sources[i].is_alive))

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "common/buffer.h"
+#include "common/client_limits.h"
 #include "common/config.h"
 #include "common/memory.h"
 
@@ -49,6 +50,10 @@
     M(STORE_FAILURES, snapshotd, counter, "concord_store_failures_total",                          \
       "Times that the store failed and was opened again.")
 
+/* One more for each row of CLIENT_LIMITS, METRIC_LIMITED_NAME: they are told apart by a label. */
+#define LIMITED_METRIC "concord_limited_total"
+#define LIMITED_HELP   "Times that a client was over a limit, by the setting limit_…."
+
 /* H(name, process, Prometheus name, help); of durations. */
 #define HISTOGRAMS(H)                                                                              \
     H(ROOM_START, roomd, "concord_room_start_seconds",                                             \
@@ -60,7 +65,10 @@ enum metric {
 #define METRIC_ENUM(name, process, type, text, help) METRIC_##name,
     METRICS(METRIC_ENUM)
 #undef METRIC_ENUM
-        METRIC_COUNT
+#define METRIC_ENUM(NAME, name, process, least, most, fallback, help) METRIC_LIMITED_##NAME,
+        CLIENT_LIMITS(METRIC_ENUM)
+#undef METRIC_ENUM
+            METRIC_COUNT
 };
 
 enum histogram {

@@ -1,6 +1,8 @@
 #include "gateway/conn_internal.h"
 
+#include "common/metrics.h"
 #include "gateway/deflate.h"
+#include "gateway/tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -8,7 +10,9 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-#define TICK_MS 500
+#define TICK_MS         500
+#define TURN_READ_MAX   (1u << 20) /* bytes that all may have read in a turn; then each gets */
+#define TURN_READ_LEAST 4096u      /* so many, if it has them in the clear */
 
 static const char *const state_names[] = {"http", "waiting", "open", "closing", "draining", "dead"};
 
@@ -73,6 +77,7 @@ static void bury(struct conn *c)
     (void)event_del(&c->on_write);
     stream_close(&c->stream);
     LIST_REMOVE(c, entry);
+    limiter_give_all(c->conns->limiter, &c->seats);
     c->conns->out_bytes -= c->out_bytes;
     c->conns->count--;
     loop_reap(c->conns->loop, release, c);
@@ -84,6 +89,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
 
     assert(may_follow[was] & 1u << state);
     log_debug("client %d: %s to %s", c->stream.fd, state_names[was], state_names[state]);
+    conn_stop_pacing(c);
     c->state = state;
     switch (state) {
     case CONN_HTTP:
@@ -96,6 +102,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
     case CONN_OPEN:
         c->deadline_ms = 0;
         c->ping_ms = mono_now_ms() + CONN_PING_MS;
+        limiter_give(c->conns->limiter, &c->seats, SEAT_HANDSHAKE);
         break;
     case CONN_CLOSING:
     case CONN_DRAINING:
@@ -168,6 +175,7 @@ static void half_close(struct conn *c)
 static void wait_until_writable(struct conn *c)
 {
     c->stall_ms = c->stall_ms ? c->stall_ms : mono_now_ms();
+    c->unsent = stream_unsent(&c->stream);
     c->is_blocked = true;
     if (stream_write_side(&c->stream) == STREAM_WRITABLE)
         (void)event_add(&c->on_write, NULL);
@@ -284,11 +292,20 @@ static void handle_input(struct conn *c, ssize_t n)
         conn_set_state(c, CONN_DEAD);
 }
 
+/* When many send much at once, each is read a little, so that a turn is short for all others. */
+static size_t read_size(const struct conn *c)
+{
+    size_t least = c->stream.tls ? TLS_RECORD_MAX : TURN_READ_LEAST;
+
+    return c->conns->turn_bytes < TURN_READ_MAX ? READ_BUFFER : least;
+}
+
 static void read_some(struct conn *c)
 {
     if (c->state == CONN_DEAD)
         return;
-    ssize_t n = stream_read(&c->stream, c->conns->buffer, READ_BUFFER);
+    ssize_t n = stream_read(&c->stream, c->conns->buffer, read_size(c));
+    c->conns->turn_bytes += n > 0 ? (size_t)n : 0;
     handle_input(c, n);
     if (c->state == CONN_DEAD)
         return;
@@ -316,10 +333,23 @@ static void tick_http(struct conn *c, uint64_t now)
 {
     if (now < c->deadline_ms)
         return;
+    metric_add(METRIC_LIMITED_HEAD_MS, c->in_need == 0 && !c->has_asked);
     if (c->out.count == 0 && c->in.len > 0)
         conn_refuse(c, 408);
     else
         conn_set_state(c, CONN_DEAD);
+}
+
+/* Does the peer's side take any of what the socket holds? A slow reader is no dead one. */
+static void look_for_progress(struct conn *c, uint64_t now)
+{
+    int unsent = c->stall_ms != 0 ? stream_unsent(&c->stream) : c->unsent;
+
+    if (unsent < c->unsent) {
+        c->stall_ms = now;
+        c->pings = 0;
+    }
+    c->unsent = unsent;
 }
 
 static void tick_open(struct conn *c, uint64_t now)
@@ -329,7 +359,8 @@ static void tick_open(struct conn *c, uint64_t now)
         conn_fail(c, WS_CLOSE_POLICY, "a message takes too long");
         return;
     }
-    if (c->stall_ms != 0 && now > c->stall_ms + CONN_STALL_MS) {
+    look_for_progress(c, now);
+    if (c->stall_ms != 0 && now > c->stall_ms + CONN_DEAF_MS) {
         conn_set_state(c, CONN_DEAD);
         return;
     }
@@ -379,19 +410,24 @@ static void on_tick(evutil_socket_t fd, short what, void *ctx)
 
 /* ---- life ---- */
 
-struct conns *conns_new(struct loop *loop, const struct stream_setup *setup, size_t message_max,
-                        const struct conn_handler *handler, void *ctx)
+static void on_turn_end(void *ctx)
+{
+    struct conns *conns = ctx;
+
+    conns->turn_bytes = 0;
+}
+
+struct conns *conns_new(struct loop *loop, const struct conns_setup *setup)
 {
     struct conns *conns = xcalloc(1, sizeof(*conns));
 
     conns->loop = loop;
     conns->setup = setup;
-    conns->message_max = message_max;
-    conns->handler = handler;
-    conns->ctx = ctx;
     conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
     LIST_INIT(&conns->list);
+    conns_init_limits(conns);
     turns_init(&conns->turns, loop, flush);
+    loop_add_turn_hook(loop, on_turn_end, conns);
     conns->on_tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, conns);
     if (!conns->on_tick ||
         event_add(conns->on_tick, &(struct timeval){.tv_usec = TICK_MS * 1000}) < 0)
@@ -416,6 +452,8 @@ void conns_free(struct conns *conns)
         conn_set_state(c, CONN_DEAD);
     }
     event_free(conns->on_tick);
+    event_free(conns->on_paced);
+    limiter_free(conns->limiter);
     turns_done(&conns->turns);
     blob_unref(conns->ping);
     loop_reap(conns->loop, destroy, conns);
@@ -449,17 +487,17 @@ void conn_start(struct conns *conns, int fd)
 
     c->conns = conns;
     c->state = CONN_HTTP;
-    c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
+    c->deadline_ms = mono_now_ms() + conns->setup->limits->head_ms;
     c->sent_ms = mono_now_ms();
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int));
     LIST_INSERT_HEAD(&conns->list, c, entry);
     conns->count++;
-    int r = stream_open(&c->stream, conns->setup, fd);
+    int r = stream_open(&c->stream, conns->setup->stream, fd);
     c->client = c->stream.client;
     log_debug("client %d: %s connects", fd, client_address_format(&c->client, address));
     if (event_assign(&c->on_read, loop_base(conns->loop), fd, EV_READ | EV_PERSIST, on_readable,
                      c) < 0 ||
         event_assign(&c->on_write, loop_base(conns->loop), fd, EV_WRITE, on_writable, c) < 0 ||
-        r < 0 || event_add(&c->on_read, NULL) < 0)
+        r < 0 || !conn_enter(c) || event_add(&c->on_read, NULL) < 0)
         conn_set_state(c, CONN_DEAD);
 }

@@ -18,25 +18,27 @@
  * (turns.h).
  *
  * What is sent is either the client's own, like an answer, or shared: what everybody in a room
- * gets. When more than CONN_QUEUE_MAX would wait for a WebSocket its shared frames are dropped and
- * its owner is told (on_behind); once all the rest is written it is told again (on_caught_up).
- * Above the bound with frames of its own alone it is closed with 1013. One that takes nothing for
- * CONN_STALL_MS is taken for dead.
+ * gets. When more than limit_queue_bytes would wait for a WebSocket its shared frames are dropped
+ * and its owner is told (on_behind); once all the rest is written it is told again (on_caught_up).
+ * Above the bound with frames of its own alone it is closed with 1013. One whose peer takes nothing
+ * for CONN_DEAF_MS is taken for dead: nothing at all, not as much as one packet, as the system does
+ * not tell of less than a third of its own queue.
+ *
+ * One that sends faster than its limits allow is not read until it has waited for it.
  */
 #pragma once
 
 #include "common/blob.h"
+#include "common/client_limits.h"
 #include "common/loop.h"
 #include "gateway/http.h"
 
-#define CONN_QUEUE_MAX    (16u << 20)  /* bytes that wait for one client */
 #define CONN_QUEUES_MAX   (512u << 20) /* of all clients together; above it only */
 #define CONN_QUEUE_FAIR   (1u << 20)   /* so much may wait for one */
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages and bodies, all together */
-#define CONN_HEAD_MS      5000u        /* for a request's head, and whatever is ahead of it */
 #define CONN_IDLE_MS      30000u       /* between two requests */
-#define CONN_STALL_MS     30000u       /* output of which nothing can be written */
-#define CONN_FRAGMENTS    4096u        /* of a message */
+#define CONN_STALL_MS     30000u       /* an answer of which nothing can be written */
+#define CONN_DEAF_MS      90000u       /* the same of what a WebSocket is sent */
 #define CONN_MESSAGE_MS   30000u       /* for a message, and one second more for each: */
 #define CONN_MESSAGE_RATE 16384u       /* bytes of it received */
 #define CONN_PING_MS      25000u
@@ -72,10 +74,17 @@ struct conn_handler {
     void (*on_request)(void *ctx, struct conn *c, const struct http_request *req);
 };
 
-/* `setup` is borrowed. `message_max`: bytes of a client's message. Registers a turn hook and a
- * timer. */
-struct conns *conns_new(struct loop *loop, const struct stream_setup *setup, size_t message_max,
-                        const struct conn_handler *handler, void *ctx);
+/* What all connections have in common; everything is borrowed. */
+struct conns_setup {
+    const struct stream_setup *stream;
+    const struct client_limits *limits;
+    size_t message_max; /* bytes of a client's message */
+    const struct conn_handler *handler;
+    void *ctx;
+};
+
+/* `setup` is borrowed. Registers turn hooks and a timer. */
+struct conns *conns_new(struct loop *loop, const struct conns_setup *setup);
 /* From now on whoever offers it gets permessage-deflate. */
 void conns_allow_compression(struct conns *conns);
 /* Ends every connection and frees. */
@@ -102,6 +111,10 @@ void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
 /* Who sent the request, or the one that became a WebSocket: the peer, or whom a trusted proxy
  * names. Valid as long as the connection. */
 const struct client_address *conn_address(const struct conn *c);
+/* Counts it among the WebSockets of its address, and of this tenant and user (NULL: not known yet;
+ * an empty `subject`: nobody in particular). False: there are too many. Before conn_accept(), and
+ * again once the user is known. */
+WARN_UNUSED bool conn_take_seats(struct conn *c, const char *tenant, const char *subject);
 /* Ends a connection that is no WebSocket once what it was answered is written: between requests,
  * or also before or amid one if it `is_late`. */
 void conn_finish(struct conn *c, bool is_late);
@@ -125,6 +138,8 @@ bool conn_is_behind(const struct conn *c);
 size_t conn_queued_bytes(const struct conn *c);
 /* Sends a close frame. on_end comes before this returns. */
 void conn_close(struct conn *c, uint16_t code, const char *reason);
+/* Counts an edit that came. */
+void conn_note_update(struct conn *c);
 /* Stops reading. Calls are counted: it goes on after as many of conn_resume(). */
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

@@ -1,6 +1,7 @@
 /* Requests and their answers. */
 #include "gateway/conn_internal.h"
 
+#include "common/metrics.h"
 #include "gateway/deflate.h"
 #include "gateway/forwarded.h"
 
@@ -9,10 +10,15 @@
 
 #define ANSWERS_MAX (1u << 20) /* queued bytes of answers above which no more requests are read */
 
+static uint32_t head_ms(const struct conn *c)
+{
+    return c->conns->setup->limits->head_ms;
+}
+
 void conn_finish(struct conn *c, bool is_late)
 {
     /* Between two requests the time is that of a pause, longer than that of a head. */
-    bool is_between = c->in.len == 0 && c->deadline_ms > mono_now_ms() + CONN_HEAD_MS;
+    bool is_between = c->in.len == 0 && c->deadline_ms > mono_now_ms() + head_ms(c);
 
     if (c->state == CONN_HTTP && (is_between || is_late))
         conn_drain(c);
@@ -87,7 +93,7 @@ void conn_refuse(struct conn *c, unsigned status)
 /* A proxy may send the requests of many clients on one connection. */
 static void note_client(struct conn *c, const struct http_request *req)
 {
-    const struct stream_setup *setup = c->conns->setup;
+    const struct stream_setup *setup = c->conns->setup->stream;
     char address[CLIENT_ADDRESS_TEXT];
 
     c->client = setup->has_proxy_header ? c->stream.client
@@ -101,7 +107,8 @@ static unsigned begin_body(struct conn *c, const struct http_request *req, size_
 {
     size_t max = 0;
 
-    unsigned status = c->conns->handler->on_head(c->conns->ctx, c, req, &max);
+    const struct conns_setup *setup = c->conns->setup;
+    unsigned status = setup->handler->on_head(setup->ctx, c, req, &max);
     if (status == 0 && req->is_chunked)
         status = 411;
     if (status == 0 && req->body_len > max)
@@ -134,6 +141,7 @@ static void skip_empty_line(struct conn *c)
  * its body has yet to come. */
 static bool handle_head(struct conn *c, ssize_t len)
 {
+    const struct conns_setup *setup = c->conns->setup;
     struct http_request req = {0};
     unsigned status =
         len > 0 ? http_parse(slice_of(c->in.data, (size_t)len), &req) : (len == -E2BIG ? 431 : 400);
@@ -153,7 +161,8 @@ static bool handle_head(struct conn *c, ssize_t len)
     c->is_head = req.verb == HTTP_VERB_HEAD;
     if (status == 0) {
         req.body = slice_of(c->in.data + len, (size_t)req.body_len);
-        c->conns->handler->on_request(c->conns->ctx, c, &req);
+        c->has_asked = true;
+        setup->handler->on_request(setup->ctx, c, &req);
         buffer_consume(&c->in, (size_t)len + (size_t)req.body_len);
     } else {
         conn_refuse(c, status);
@@ -173,7 +182,9 @@ static bool handle_request(struct conn *c)
         return false;
     }
     skip_empty_line(c);
-    ssize_t len = http_head_len(buffer_slice(&c->in), c->in_need > 0 ? &scanned : &c->in_scanned);
+    ssize_t len = http_head_len(buffer_slice(&c->in), c->conns->setup->limits->head_bytes,
+                                c->in_need > 0 ? &scanned : &c->in_scanned);
+    metric_add(METRIC_LIMITED_HEAD_BYTES, len == -E2BIG);
     return len != 0 && handle_head(c, len) && c->state == CONN_HTTP;
 }
 
@@ -199,8 +210,8 @@ void conn_handle_requests(struct conn *c)
         set_reading(c, c->out.bytes <= ANSWERS_MAX);
         /* The time for a head runs from its first bytes on; they do not prolong it. */
         if (!c->is_paused && c->in.len > 0 && c->in_need == 0 &&
-            c->deadline_ms > mono_now_ms() + CONN_HEAD_MS)
-            c->deadline_ms = mono_now_ms() + CONN_HEAD_MS;
+            c->deadline_ms > mono_now_ms() + head_ms(c))
+            c->deadline_ms = mono_now_ms() + head_ms(c);
         return;
     }
     /* What came behind the request that became a WebSocket are its first frames. */

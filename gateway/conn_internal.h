@@ -1,13 +1,16 @@
 /*
  * The inside of a connection, shared by conn.c (states, the socket, time), conn_http.c (requests
- * and their answers) and conn_websocket.c (messages and what is sent).
+ * and their answers), conn_websocket.c (messages and what is sent) and conn_limits.c (how many
+ * there are, and how fast).
  */
 #pragma once
 
 #include "common/buffer.h"
 #include "common/log.h"
+#include "common/rate.h"
 #include "common/txq.h"
 #include "gateway/conn.h"
+#include "gateway/limiter.h"
 #include "gateway/stream.h"
 #include "gateway/turns.h"
 #include "gateway/ws.h"
@@ -34,6 +37,7 @@ struct conn {
     bool is_behind;       /* shared frames were dropped, and the owner was told */
     bool is_kept;         /* the request: the connection outlives its answer, */
     bool is_head;         /* which has no content */
+    bool has_asked;       /* a request came whole */
     bool is_blocked;      /* the socket takes no more for now: EPOLLOUT is armed */
     bool is_half_closed;  /* all is written and our side of the socket shut */
     bool is_at_end;       /* the peer's side is shut */
@@ -42,7 +46,8 @@ struct conn {
     uint64_t ping_ms;     /* when the next one is due */
     uint64_t sent_ms;
     uint64_t message_ms; /* when the incomplete message began; 0 without one */
-    uint64_t stall_ms;   /* since when the socket takes nothing; 0 while it does */
+    uint64_t stall_ms;   /* since when the peer takes nothing; 0 while the socket does */
+    int unsent;          /* bytes in the socket then */
     struct event on_read;
     struct event on_write;
     LIST_ENTRY(conn) entry;
@@ -56,6 +61,17 @@ struct conn {
     char *headers;  /* more of them for the answer; or NULL */
     size_t in_need; /* bytes of the request in `in`, once its head is there and has a body */
     uint32_t pauses;
+
+    struct seats seats;
+    bool is_paced; /* it was too fast, and waits: it has one of `pauses` */
+    uint64_t paced_until_us;
+    LIST_ENTRY(conn) paced;
+    uint64_t frames; /* of ws, as counted in the rates */
+    uint64_t control_frames;
+    struct rate frame_rate;
+    struct rate control_rate;
+    struct rate update_rate;
+    struct rate byte_rate;
 
     const char *extensions; /* that are agreed on if the request in hand is accepted; or NULL */
     struct ws_parser ws;
@@ -73,17 +89,18 @@ LIST_HEAD(conn_list, conn);
 
 struct conns {
     struct loop *loop;
-    const struct stream_setup *setup;
-    size_t message_max;
+    const struct conns_setup *setup;
     struct deflate *deflate; /* NULL: no compression */
-    const struct conn_handler *handler;
-    void *ctx;
+    struct limiter *limiter;
+    struct conn_list paced;
+    struct event *on_paced;
     struct event *on_tick;
     struct conn_list list;
     struct turns turns;
     size_t count;
     size_t partial_bytes;
     size_t out_bytes;
+    size_t turn_bytes; /* read in this turn of the loop */
     struct blob *ping;
     uint8_t buffer[READ_BUFFER];
 };
@@ -120,3 +137,13 @@ void conn_refuse_because(struct conn *c, unsigned status, const char *why);
 void conn_handle_frames(struct conn *c, uint8_t *data, size_t len);
 /* The peer broke the protocol or a limit. */
 void conn_fail(struct conn *c, uint16_t code, const char *reason);
+
+/* ---- conn_limits.c ---- */
+
+void conns_init_limits(struct conns *conns);
+/* A new connection. False: there are too many. */
+bool conn_enter(struct conn *c);
+/* Counts what was read of a WebSocket, after it was handled. The connection may fail by it. */
+void conn_pace_input(struct conn *c, size_t bytes);
+/* It waits no longer. */
+void conn_stop_pacing(struct conn *c);

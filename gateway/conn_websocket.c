@@ -1,6 +1,7 @@
 /* Messages that come, and what is sent. */
 #include "gateway/conn_internal.h"
 
+#include "common/metrics.h"
 #include "gateway/answer.h"
 #include "gateway/ws_compress.h"
 
@@ -32,8 +33,10 @@ void conn_fail(struct conn *c, uint16_t code, const char *reason)
 /* Is there no room for so much more? One message may always wait: it says nothing of the client. */
 static bool is_too_slow(const struct conn *c, size_t len)
 {
-    size_t max = c->conns->out_bytes + len > CONN_QUEUES_MAX ? CONN_QUEUE_FAIR : CONN_QUEUE_MAX;
+    size_t max = c->conns->setup->limits->queue_bytes;
 
+    if (c->conns->out_bytes + len > CONN_QUEUES_MAX && max > CONN_QUEUE_FAIR)
+        max = CONN_QUEUE_FAIR;
     return c->out_bytes > 0 && c->out_bytes + len > max;
 }
 
@@ -45,6 +48,7 @@ static void drop_shared(struct conn *c)
     if (c->is_behind)
         return;
     c->is_behind = true;
+    metric_add(METRIC_LIMITED_QUEUE_BYTES, 1);
     c->owner->on_behind(c->owner_ctx);
 }
 
@@ -207,6 +211,7 @@ static void handle_event(struct conn *c, enum ws_event_kind kind, const struct w
         conn_drain(c);
         break;
     case WS_EVENT_FAIL:
+        metric_add(METRIC_LIMITED_FRAGMENTS, ev->code == WS_CLOSE_POLICY); /* its only one */
         conn_fail(c, ev->code, ev->reason);
         break;
     }
@@ -220,6 +225,7 @@ static bool is_websocket(const struct conn *c)
 void conn_handle_frames(struct conn *c, uint8_t *data, size_t len)
 {
     enum ws_event_kind kind = WS_EVENT_MESSAGE;
+    size_t bytes = len;
     struct ws_event ev;
 
     c->pings = 0;
@@ -227,6 +233,8 @@ void conn_handle_frames(struct conn *c, uint8_t *data, size_t len)
         kind = ws_parser_next(&c->ws, &data, &len, &ev);
         handle_event(c, kind, &ev);
     }
+    if (c->state == CONN_OPEN)
+        conn_pace_input(c, bytes);
     if (!is_websocket(c))
         return;
     conn_set_partial(c, ws_parser_held_bytes(&c->ws));
@@ -243,7 +251,9 @@ void conn_handle_frames(struct conn *c, uint8_t *data, size_t len)
 void conn_accept(struct conn *c, const char *accept, const char *subprotocol,
                  const struct conn_owner *owner, void *ctx)
 {
-    struct ws_limits limits = {.message_bytes = c->conns->message_max, .fragments = CONN_FRAGMENTS};
+    const struct conns_setup *setup = c->conns->setup;
+    struct ws_limits limits = {.message_bytes = setup->message_max,
+                               .fragments = setup->limits->fragments};
 
     ws_parser_init(&c->ws, &limits, c->extensions ? c->conns->deflate : NULL);
     c->owner = owner;

@@ -72,6 +72,8 @@ static void on_acknowledged(struct session *s, const struct op *op)
 
 static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
 {
+    if (yjs_may_ignore(op, refusal))
+        return;
     if (!op || refusal_info(refusal)->is_retryable)
         session_close(s, refusal);
     else

@@ -102,8 +102,8 @@ static void on_acknowledged(struct session *s, const struct op *op)
 
 static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
 {
-    (void)op;
-    session_close(s, refusal);
+    if (!yjs_may_ignore(op, refusal))
+        session_close(s, refusal);
 }
 
 const struct dialect dialect_yjs = {

@@ -218,6 +218,8 @@ static void on_rejected(struct session *s, const struct op *op, uint32_t refusal
 {
     struct ysweet_state *y = s->dialect_state;
 
+    if (yjs_may_ignore(op, refusal))
+        return;
     if (refusal != REFUSAL_READ_ONLY) {
         session_close(s, refusal);
     } else if (op) {

@@ -31,6 +31,7 @@ struct gateway {
     struct pages *pages;
     struct room_links *links;
     struct stream_setup setup;
+    struct conns_setup conns_setup;
     struct conns *conns;
     struct drain *drain;
     char *metrics_dir;
@@ -188,7 +189,12 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .message_max = message_max,
         .metrics_dir = g->metrics_dir,
     };
-    g->conns = conns_new(loop, &g->setup, message_max, &routes_handler, &g->routes);
+    g->conns_setup = (struct conns_setup){.stream = &g->setup,
+                                          .limits = &config->limits,
+                                          .message_max = message_max,
+                                          .handler = &routes_handler,
+                                          .ctx = &g->routes};
+    g->conns = conns_new(loop, &g->conns_setup);
     if (config->compression)
         conns_allow_compression(g->conns);
     g->on_stopping = event_new(loop_base(loop), -1, EV_PERSIST, on_stopping, g);

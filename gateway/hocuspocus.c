@@ -352,6 +352,12 @@ void hocuspocus_start(const struct routes *r, struct conn *c, const struct http_
         reply_refusal(c, req, refusal);
         return;
     }
+    if (!conn_take_seats(c, principal ? principal->tenant : NULL,
+                         principal ? principal->subject : NULL)) {
+        principal_unref(principal);
+        reply_refusal(c, req, REFUSAL_TOO_MANY);
+        return;
+    }
     struct hocuspocus *h = xcalloc(1, sizeof(*h));
     h->routes = r;
     h->conn = c;

@@ -32,10 +32,10 @@ static bool octet_fits(const uint8_t *data, size_t i)
     return !((c == ' ' || c == '\t') && (i == 0 || before == '\n'));
 }
 
-ssize_t http_head_len(struct slice bytes, size_t *scanned)
+ssize_t http_head_len(struct slice bytes, size_t max, size_t *scanned)
 {
     const uint8_t *data = bytes.data;
-    size_t end = bytes.len < HTTP_HEAD_MAX ? bytes.len : HTTP_HEAD_MAX;
+    size_t end = bytes.len < max ? bytes.len : max;
 
     for (; *scanned < end; (*scanned)++) {
         size_t i = *scanned;
@@ -44,7 +44,7 @@ ssize_t http_head_len(struct slice bytes, size_t *scanned)
         if (i >= 3 && data[i] == '\n' && data[i - 2] == '\n')
             return (ssize_t)i + 1;
     }
-    return end == HTTP_HEAD_MAX ? -E2BIG : 0;
+    return end == max ? -E2BIG : 0;
 }
 
 /* ---- parsing ---- */

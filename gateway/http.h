@@ -1,6 +1,6 @@
 /*
  * http: one request's head (RFC 9112) and the heads of answers, as pure functions. Request heads
- * are collected whole (at most HTTP_HEAD_MAX bytes) and then parsed; what the parser returns
+ * are collected whole (within a bound) and then parsed; what the parser returns
  * borrows from the bytes it was given. Where RFC 9112 lets a server be lenient this one refuses:
  * lines end in CR LF, a header is never folded, there is no space before its colon.
  */
@@ -9,7 +9,7 @@
 #include "common/blob.h"
 #include "common/memory.h"
 
-#define HTTP_HEAD_MAX    8192u /* bytes of a request's head */
+#define HTTP_HEAD_MAX    65536u /* bytes of a request's head, whatever is configured */
 #define HTTP_HEADERS_MAX 64u
 #define HTTP_ACCEPT_LEN  28u /* characters of a Sec-WebSocket-Accept value */
 #define HTTP_HOST_MAX    255u
@@ -44,11 +44,11 @@ struct http_request {
     size_t header_count;
 };
 
-/* Looks for the end of the head that `bytes` begin with. `*scanned` is the caller's, 0 at first:
- * how far an earlier call got with a beginning of the same bytes. Returns the length of the head, 0
- * if it is incomplete, -EBADMSG for an octet or line end that no head holds, -E2BIG for one that is
- * too long. */
-WARN_UNUSED ssize_t http_head_len(struct slice bytes, size_t *scanned);
+/* Looks for the end of the head that `bytes` begin with, of `max` bytes at most. `*scanned` is the
+ * caller's, 0 at first: how far an earlier call got with a beginning of the same bytes. Returns the
+ * length of the head, 0 if it is incomplete, -EBADMSG for an octet or line end that no head holds,
+ * -E2BIG for one that is too long. */
+WARN_UNUSED ssize_t http_head_len(struct slice bytes, size_t max, size_t *scanned);
 
 /* Parses a whole head. 0, or the status that refuses it: 400, 431, 501, 505. */
 WARN_UNUSED unsigned http_parse(struct slice head, struct http_request *ret);

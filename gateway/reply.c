@@ -41,7 +41,9 @@ void reply_status(struct conn *c, const struct http_request *req, unsigned statu
 void reply_refusal(struct conn *c, const struct http_request *req, uint32_t refusal)
 {
     const struct refusal_info *info = refusal_info(refusal);
-    const char *extra = info->http_status == 401 ? "WWW-Authenticate: Bearer\r\n" : NULL;
+    const char *extra = info->http_status == 401 ? "WWW-Authenticate: Bearer\r\n"
+                        : info->is_retryable     ? "Retry-After: 5\r\n"
+                                                 : NULL;
 
     reply_text(c, req, info->http_status, extra, info->text);
 }

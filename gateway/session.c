@@ -4,6 +4,7 @@
 #include "common/metrics.h"
 #include "gateway/answer.h"
 #include "gateway/joins.h"
+#include "gateway/reply.h"
 #include "gateway/room_link.h"
 #include "gateway/room_state.h"
 #include "gateway/ws.h"
@@ -227,6 +228,7 @@ void session_update(struct session *s, uint32_t format, struct slice update, uin
     struct msg_session_update m = {
         .session = s->id, .op = s->next_op++, .format = format, .update = update};
 
+    conn_note_update(s->conn);
     send_edit(s, proto_encode_session_update(&m), m.op, tag);
 }
 
@@ -234,6 +236,7 @@ void session_op(struct session *s, struct slice body, uint64_t tag)
 {
     struct msg_session_op m = {.session = s->id, .op = s->next_op++, .body = body};
 
+    conn_note_update(s->conn);
     send_edit(s, proto_encode_session_op(&m), m.op, tag);
 }
 
@@ -338,6 +341,8 @@ void session_handle_rejected(struct session *s, uint64_t number, uint32_t refusa
     struct op op = {0};
     bool is_kept = op_queue_take(&s->unanswered, number, &op);
 
+    metric_add(METRIC_LIMITED_AWARENESS_IDS, number && !is_kept && refusal == REFUSAL_TOO_MANY);
+    metric_add(METRIC_LIMITED_AWARENESS_BYTES, number && !is_kept && refusal == REFUSAL_OVER_LIMIT);
     if (s->conn && number == 0) /* it was not let in */
         s->dialect->on_refused(s, refusal);
     else if (s->conn)
@@ -707,8 +712,13 @@ void session_start(struct room_links *links, struct conn *c, const char *accept,
                    const char *subprotocol, const struct dialect *dialect,
                    const struct admission *admission, const struct session_params *params)
 {
-    struct session *s = session_new(links, c, dialect, admission);
+    const struct principal *p = admission->principal;
 
+    if (!conn_take_seats(c, p->tenant, p->subject)) {
+        reply_refusal(c, NULL, REFUSAL_TOO_MANY);
+        return;
+    }
+    struct session *s = session_new(links, c, dialect, admission);
     conn_accept(c, accept, subprotocol, &conn_owner, s);
     enter(s, admission, params);
 }

@@ -6,6 +6,8 @@
 #include "gateway/tls.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static ssize_t read_socket(int fd, void *buffer, size_t size)
@@ -110,6 +112,13 @@ ssize_t stream_read(struct stream *s, void *buffer, size_t size)
 int stream_write(struct stream *s, struct txq *q, size_t bytes)
 {
     return s->tls ? tls_write(s->tls, q, bytes) : txq_flush_some(q, s->fd, bytes);
+}
+
+int stream_unsent(const struct stream *s)
+{
+    int bytes = 0;
+
+    return ioctl(s->fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
 int stream_shut(struct stream *s)

@@ -49,6 +49,8 @@ WARN_UNUSED ssize_t stream_read(struct stream *s, void *buffer, size_t size);
 /* Writes the first `bytes` of the queue: 1 if all of them are, 0 if the rest waits for
  * stream_write_side(), or -errno. */
 WARN_UNUSED int stream_write(struct stream *s, struct txq *q, size_t bytes);
+/* Bytes that the socket holds and the peer's has not taken yet. */
+int stream_unsent(const struct stream *s);
 /* Ends our direction, everything being written. -EAGAIN: not before it is writable. */
 WARN_UNUSED int stream_shut(struct stream *s);
 

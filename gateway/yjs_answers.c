@@ -1,6 +1,7 @@
 #include "gateway/yjs_answers.h"
 
 #include "gateway/room_state.h"
+#include "proto/refusal.h"
 
 /* How a message begins of which a body of `len` bytes follows. */
 typedef struct blob *(*begin_fn)(enum yproto_kind kind, size_t len);
@@ -90,4 +91,9 @@ int yjs_encode_state_bytes(struct room_state *state, struct slice sv, struct ans
 int yjs_encode_difference_bytes(struct room_state *state, struct slice sv, struct answer **ret)
 {
     return encode_difference(state, sv, yproto_bytes_begin, ret);
+}
+
+bool yjs_may_ignore(const struct op *op, uint32_t refusal)
+{
+    return !op && refusal == REFUSAL_TOO_MANY;
 }

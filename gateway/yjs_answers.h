@@ -19,3 +19,7 @@ struct blob *yjs_encode_update_bytes(const struct msg_room_update *m);
 struct blob *yjs_encode_awareness_bytes(struct slice awareness);
 int yjs_encode_state_bytes(struct room_state *state, struct slice sv, struct answer **ret);
 int yjs_encode_difference_bytes(struct room_state *state, struct slice sv, struct answer **ret);
+
+/* Presence that shows more ids than one client may has maybe those of others, which clients repeat:
+ * it is passed over, for there is no frame that says so. `op` is NULL for presence. */
+bool yjs_may_ignore(const struct op *op, uint32_t refusal);

@@ -258,19 +258,19 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
         if (!e || !e->state || e->owner != h->session)
             claimed++;
         if (h->count + claimed > a->session_ids)
-            return -E2BIG;
+            return -EDQUOT;
         /* A state may always shrink, or stay as long as it is. */
         if (!e || c.json.len > e->state_len) {
             bytes += c.json.len - (e ? e->state_len : 0);
             if (bytes > AWARENESS_ROOM_BYTES)
-                return -E2BIG;
+                return -EDQUOT;
         }
     }
     if (error < 0)
         return error;
     if (a->present_count + claimed > AWARENESS_ROOM_IDS ||
         HASH_COUNT(a->entries) + claimed > ENTRIES_MAX)
-        return -E2BIG;
+        return -EDQUOT;
     return 0;
 }
 
@@ -414,17 +414,25 @@ static struct change *collect_changes(struct awareness *a, uint64_t now_ms)
     return changes;
 }
 
+/* Much presence for many is seldom: what it costs to deliver is bounded. */
+static uint64_t pause_after(const struct awareness *a, uint64_t bytes)
+{
+    uint64_t ms = bytes * HASH_COUNT(a->holders) / AWARENESS_RATE;
+
+    return ms > AWARENESS_TICK_MS ? ms : AWARENESS_TICK_MS;
+}
+
 uint64_t awareness_take_changes(struct awareness *a, uint64_t now_ms, awareness_change_fn fn,
                                 void *ctx)
 {
     uint32_t n = a->changed_count;
     struct crdt_buf update = {0};
+    uint64_t bytes = 0;
 
     if (n == 0)
         return 0;
     if (now_ms < a->next_ms)
         return a->next_ms - now_ms;
-    a->next_ms = now_ms + AWARENESS_TICK_MS;
     struct change *changes = collect_changes(a, now_ms);
     for (uint32_t first = 0, end; first < n; first = end) {
         for (end = first + 1; end < n && changes[end].except == changes[first].except;)
@@ -434,7 +442,9 @@ uint64_t awareness_take_changes(struct awareness *a, uint64_t now_ms, awareness_
         for (uint32_t i = first; i < end; i++)
             write_entry(&update, changes[i].entry);
         fn(ctx, changes[first].except, slice_of(update.data, update.len));
+        bytes += update.len;
     }
+    a->next_ms = now_ms + pause_after(a, bytes);
     crdt_buf_done(&update);
     free(changes);
     forget_oldest(a);

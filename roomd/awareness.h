@@ -26,8 +26,9 @@
 #define AWARENESS_ROOM_BYTES  ((size_t)1 << 20) /* of all states: everybody who joins gets them */
 #define AWARENESS_REMEMBERED  4096u             /* removed ids whose clock is still known */
 #define AWARENESS_EXPIRY_MS   30000u
-#define AWARENESS_TICK_MS     50u                  /* between two times that changes go out */
-#define AWARENESS_REPEAT_MS   10000u               /* the same of a state that is only sent again */
+#define AWARENESS_TICK_MS     50u    /* between two times that changes go out, */
+#define AWARENESS_RATE        65536u /* or more: bytes a millisecond, to all together */
+#define AWARENESS_REPEAT_MS   10000u /* the same of a state that is only sent again */
 #define AWARENESS_CLOCK_MAX   UINT64_C(0xffffffff) /* some clients hold clocks in 32 bits */
 
 struct awareness;
@@ -48,8 +49,8 @@ void awareness_join(struct awareness *a, uint64_t session);
 void awareness_leave(struct awareness *a, uint64_t session);
 
 /* Takes an awareness update of a session that has joined. 0 (also if nothing in it was new);
- * -EBADMSG: it does not decode; -E2BIG: a state is too long, or there are too many ids or bytes. On
- * failure nothing of it is taken. */
+ * -EBADMSG: it does not decode; -E2BIG: a state is too long; -EDQUOT: it would be too many ids of
+ * the session, or ids or bytes of the room. On failure nothing of it is taken. */
 WARN_UNUSED int awareness_apply(struct awareness *a, uint64_t session, struct slice update,
                                 uint64_t now_ms);
 

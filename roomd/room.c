@@ -221,7 +221,7 @@ static void start(struct room *room, const struct room_boot *boot)
     room->idle_ms = boot->idle_ms;
     room->go_on_ms = mono_now_ms() + LOAD_MS;
     TAILQ_INIT(&room->links);
-    room->awareness = awareness_new(NULL, wall_now_ms() / 1000);
+    room->awareness = awareness_new(&boot->presence, wall_now_ms() / 1000);
     room->wake = evtimer_new(loop_base(room->loop), on_wake, room);
     if (!room->wake)
         log_panic("no timer");

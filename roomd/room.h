@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/slice.h"
+#include "roomd/awareness.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,6 +27,7 @@ struct room_boot {
     const char *adopt_path;
     bool is_careful; /* an earlier process crashed: keep what kills this one (document.h) */
     uint32_t idle_ms;
+    struct awareness_limits presence;
     uint32_t orphan_ms;   /* without a supervisor and clients it ends after this long */
     uint32_t turn_cpu_ms; /* processor time of one turn (watchdog.h); 0: no bound */
     enum log_level log_level;

@@ -25,6 +25,8 @@ enum refusal room_refusal(int error, enum refusal if_malformed)
         return if_malformed;
     case -E2BIG:
         return REFUSAL_OVER_LIMIT;
+    case -EDQUOT:
+        return REFUSAL_TOO_MANY;
     case -ENOSPC:
         return REFUSAL_STORAGE_FULL;
     default:

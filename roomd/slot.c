@@ -101,6 +101,8 @@ static uint32_t spawn(struct slot *slot)
                          .adopt_path = s->adopt_path,
                          .is_careful = slot->crashes.count > 0,
                          .idle_ms = s->config->room_idle_ms,
+                         .presence = {.session_ids = s->config->limits.awareness_ids,
+                                      .state_bytes = s->config->limits.awareness_bytes},
                          .memory_mib = s->config->room_memory_mib,
                          .turn_cpu_ms = s->config->room_turn_cpu_ms,
                          .log_level = s->config->log_level};
@@ -402,6 +404,7 @@ static struct slot *new_slot(struct supervisor *s, struct slice tenant, struct s
 
     slot->supervisor = s;
     slot->tenant = blob_copy(tenant);
+    slot->tenant_count = tenants_enter(&s->tenants, tenant);
     slot->room = blob_copy(room);
     name_hash(tenant, room, slot->hash);
     slot->rest = SLOT_REST_EDITS;
@@ -413,6 +416,16 @@ static struct slot *new_slot(struct supervisor *s, struct slice tenant, struct s
         log_panic("no timer");
     HASH_ADD_STR(s->slots, hash, slot);
     return slot;
+}
+
+/* In how many milliseconds a client may have a room of the tenant started; or -errno. */
+static int admit(struct supervisor *s, struct slice tenant)
+{
+    int r = tenants_admit(&s->tenants, tenant, mono_now_us());
+
+    metric_add(METRIC_LIMITED_ROOMS_TENANT, r == -EDQUOT);
+    metric_add(METRIC_LIMITED_ROOM_STARTS_PER_S, r == -EAGAIN || r > 0);
+    return r;
 }
 
 uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room,
@@ -427,8 +440,16 @@ uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room
         return REFUSAL_ROOM_QUARANTINED;
     if (other_version_holds(s, hash))
         return REFUSAL_OTHER_VERSION;
-    *ret_slot = new_slot(s, tenant, room);
-    set_state(*ret_slot, SLOT_STARTING, 0);
+    int wait_ms = admit(s, tenant);
+    if (wait_ms < 0)
+        return REFUSAL_TOO_MANY;
+    struct slot *slot = *ret_slot = new_slot(s, tenant, room);
+    if (wait_ms > 0) {
+        slot->rest = inspect_rest(slot);
+        set_state(slot, SLOT_CRASHED, (uint32_t)wait_ms);
+    } else {
+        set_state(slot, SLOT_STARTING, 0);
+    }
     return 0;
 }
 
@@ -483,6 +504,7 @@ void slot_free(struct slot *slot)
     struct supervisor *s = slot->supervisor;
 
     leave_leftovers(slot);
+    tenants_leave(&s->tenants, slot->tenant_count, mono_now_us());
     HASH_DELETE(hh, s->slots, slot);
     if (slot->pid > 0)
         HASH_DELETE(hh_pid, s->by_pid, slot);

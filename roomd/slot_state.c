@@ -50,7 +50,9 @@ static enum slot_state next_crashed(enum slot_event event, const struct slot_fac
     case SLOT_EVENT_RETRY:
         if (facts->is_hopeless)
             return SLOT_QUARANTINED;
-        return facts->is_stopping && facts->rest != SLOT_REST_EDITS ? SLOT_GONE : SLOT_STARTING;
+        return facts->rest != SLOT_REST_EDITS && (facts->is_stopping || !facts->has_parked)
+                   ? SLOT_GONE
+                   : SLOT_STARTING;
     case SLOT_EVENT_READY:
     case SLOT_EVENT_IDLE:
     case SLOT_EVENT_ENDED:

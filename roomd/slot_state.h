@@ -4,7 +4,7 @@
  *     STARTING --ready--> OPEN --idle--> CLOSING --ended, all stored--> GONE
  *        ^  \               \               \---ended, opens wait--> STARTING
  *        |   \---ended-------\---ended-------\---ended, something unstored--> CRASHED
- *        \--retry, adopted-- CRASHED
+ *        \--retry, adopted-- CRASHED --retry, all stored, nobody waits--> GONE
  *
  *     any of them --ended, and starting again does not help--> QUARANTINED
  *

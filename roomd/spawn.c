@@ -106,6 +106,7 @@ static _Noreturn void run_child(const struct spawn *spawn, int control_fd, int s
                              .turn_cpu_ms = spawn->turn_cpu_ms,
                              .orphan_ms = ORPHAN_MS,
                              .idle_ms = spawn->idle_ms,
+                             .presence = spawn->presence,
                              .log_level = spawn->log_level};
 
     log_init("room", spawn->log_level);

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/memory.h"
 #include "common/slice.h"
+#include "roomd/awareness.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@ struct spawn {
     const char *adopt_path; /* room.h */
     bool is_careful;        /* room.h */
     uint32_t idle_ms;
+    struct awareness_limits presence;
     uint32_t memory_mib;  /* 0: no bound */
     uint32_t turn_cpu_ms; /* room.h */
     enum log_level log_level;

@@ -87,6 +87,7 @@ static void start(struct supervisor *s)
     s->loop = loop_new();
     s->rooms_dir = config_rooms_dir(s->config);
     s->adopt_path = config_adopt_socket(s->config);
+    s->tenants.limits = &s->config->limits;
     TAILQ_INIT(&s->adoptees);
     TAILQ_INIT(&s->gateways);
     TAILQ_INIT(&s->parked);
@@ -115,6 +116,7 @@ static void finish(struct supervisor *s)
             slot_kill(slot);
         slot_free(slot);
     }
+    tenants_done(&s->tenants);
     quarantine_stop(s);
     access_stop(s);
     store_feed_stop(s);

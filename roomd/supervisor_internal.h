@@ -13,6 +13,7 @@
 #include "proto/proto.h"
 #include "proto/refusal.h"
 #include "roomd/slot_state.h"
+#include "roomd/tenants.h"
 #include "common/hash_table.h"
 
 #include <sys/queue.h>
@@ -52,6 +53,7 @@ struct slot {
     struct supervisor *supervisor;
     char hash[NAME_HASH_HEX + 1];
     struct blob *tenant;
+    struct tenant *tenant_count;
     struct blob *room;
     enum slot_state state;
     pid_t pid;      /* of a process that is to be reaped */
@@ -86,6 +88,7 @@ struct supervisor {
     size_t processes; /* of rooms */
     bool is_stopping;
 
+    struct tenants tenants;
     struct slot *slots;  /* by hash */
     struct slot *by_pid; /* those that are not reaped */
 
@@ -123,8 +126,9 @@ WARN_UNUSED int access_handle_cap(struct gateway *from, const struct msg_access_
 /* ---- slot.c ---- */
 
 struct slot *slot_find(const struct supervisor *s, const char *hash);
-/* Starts a room that has no slot yet. 0, or why it is not started (enum refusal): there are
- * ROOMS_MAX, it is in quarantine, or its segment is of another version. */
+/* Starts a room that has no slot yet, for a client: now, or when its tenant may start one more. 0,
+ * or why it is not started (enum refusal): there are ROOMS_MAX, or as many as the tenant may have,
+ * it is in quarantine, or its segment is of another version. */
 WARN_UNUSED uint32_t slot_start(struct supervisor *s, struct slice tenant, struct slice room,
                                 struct slot **ret_slot);
 /* One of our processes has been reaped. */

@@ -72,6 +72,21 @@ Test(metrics, are_printed_as_prometheus_reads_them)
     cr_expect_not(is_printed(0, "concord_rooms{"), "another process counts these");
 }
 
+Test(metrics, limits_are_told_apart_by_a_label)
+{
+    cr_assert_eq(metrics_open(dir, "gateway"), 0);
+    metric_add(METRIC_LIMITED_FRAGMENTS, 2);
+    metric_add(METRIC_LIMITED_CONNECTIONS_USER, 3);
+    cr_expect(is_printed(0, "# TYPE concord_limited_total counter\n"
+                            "concord_limited_total{limit=\"head_bytes\",process=\"gateway-0\"} 0\n"
+                            "concord_limited_total{limit=\"head_ms\","));
+    cr_expect(
+        is_printed(0, "\nconcord_limited_total{limit=\"fragments\",process=\"gateway-0\"} 2\n"));
+    cr_expect(is_printed(
+        0, "\nconcord_limited_total{limit=\"connections_user\",process=\"gateway-0\"} 3\n"));
+    cr_expect_not(is_printed(0, "limit=\"rooms_tenant\",process=\"gateway"));
+}
+
 Test(metrics, ages_are_seconds_since_a_moment)
 {
     cr_assert_eq(metrics_open(dir, "snapshotd"), 0);

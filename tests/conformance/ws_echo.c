@@ -117,10 +117,25 @@ static bool read_options(int argc, char **argv, struct options *ret)
     return true;
 }
 
+/* Of bounds only those of memory. */
+static const struct client_limits limits = {
+    .head_bytes = 8192,
+    .head_ms = 5000,
+    .fragments = 1000000,
+    .queue_bytes = 64 << 20,
+};
+
+static const struct conns_setup setup = {
+    .stream = &plain,
+    .limits = &limits,
+    .message_max = MESSAGE_MAX,
+    .handler = &handler,
+};
+
 static int serve(struct loop *loop, const struct options *options)
 {
     struct listener *listener = NULL;
-    struct conns *conns = conns_new(loop, &plain, MESSAGE_MAX, &handler, NULL);
+    struct conns *conns = conns_new(loop, &setup);
     int status = 1;
 
     if (options->has_compression)

@@ -100,9 +100,11 @@ void harness_start(struct gateway_under_test *g)
     cr_assert(listen(g->roomd_listener, 4) == 0);
     set_patience(g->roomd_listener);
 
-    char *argv[] = {"--run",           g->dir, "--data",     g->dir,      "--web",       g->dir,
-                    "--port",          port,   "--host",     "127.0.0.1", "--log-level", "error",
-                    "--message-bytes", bytes,  "--drain-ms", "0"};
+    char *argv[] = {"--run", g->dir, "--data", g->dir, "--web", g->dir, "--port", port, "--host",
+                    "127.0.0.1", "--log-level", "error", "--message-bytes", bytes, "--drain-ms",
+                    "0",
+                    /* Pings make turns here, without end. */
+                    "--limit-control-frames-per-s", "0"};
     g->pid = fork();
     if (g->pid == 0) {
         (void)close(g->roomd_listener);

@@ -71,12 +71,21 @@ static void on_turn_end(void *ctx)
         loop_stop(loop, 0);
 }
 
+static const struct client_limits limits = CLIENT_LIMITS_DEFAULTS;
+
+static const struct conns_setup setup = {
+    .stream = &plain,
+    .limits = &limits,
+    .message_max = 1024,
+    .handler = &handler,
+};
+
 static void start(void)
 {
     int pair[2];
 
     loop = loop_new();
-    conns = conns_new(loop, &plain, 1024, &handler, NULL);
+    conns = conns_new(loop, &setup);
     loop_add_turn_hook(loop, on_turn_end, NULL);
     cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
     client = pair[0];

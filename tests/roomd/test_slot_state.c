@@ -31,7 +31,9 @@ Test(slot_state, life)
         {SLOT_STARTING, SLOT_EVENT_READY, {PARKED}, SLOT_OPEN},
         {SLOT_OPEN, SLOT_EVENT_IDLE, {0}, SLOT_CLOSING},
         {SLOT_CLOSING, SLOT_EVENT_ENDED, {0}, SLOT_GONE},
-        {SLOT_CRASHED, SLOT_EVENT_RETRY, {0}, SLOT_STARTING},
+        {SLOT_CRASHED, SLOT_EVENT_RETRY, {EDITS}, SLOT_STARTING},
+        {SLOT_CRASHED, SLOT_EVENT_RETRY, {PARKED}, SLOT_STARTING},
+        {SLOT_CRASHED, SLOT_EVENT_RETRY, {0}, SLOT_GONE},
     };
     check(steps, sizeof(steps) / sizeof(steps[0]));
 }
