@@ -29,23 +29,35 @@ bool conn_enter(struct conn *c)
     return limiter_take(limiter, &c->seats, SEAT_HANDSHAKE, address_key(&group));
 }
 
-bool conn_take_seats(struct conn *c, const char *tenant, const char *subject)
+static bool take_seats(struct conn *c, const char *tenant, const char *subject)
 {
     struct limiter *limiter = c->conns->limiter;
     struct client_address group = client_address_group(&c->client);
-    bool is_seated = true;
 
-    if (group.family != CLIENT_FAMILY_UNKNOWN)
-        is_seated = limiter_take(limiter, &c->seats, SEAT_ADDRESS, address_key(&group));
-    if (tenant && is_seated)
-        is_seated = limiter_take(limiter, &c->seats, SEAT_TENANT, slice_str(tenant));
-    if (tenant && subject[0] && is_seated) {
-        char *user CLEANUP_FREE = xasprintf("%s/%s", tenant, subject);
-        /* The NUL in between is in neither of them. */
-        user[strlen(tenant)] = '\0';
-        is_seated = limiter_take(limiter, &c->seats, SEAT_USER,
-                                 slice_of(user, strlen(tenant) + 1 + strlen(subject)));
-    }
+    if (group.family != CLIENT_FAMILY_UNKNOWN &&
+        !limiter_take(limiter, &c->seats, SEAT_ADDRESS, address_key(&group)))
+        return false;
+    if (tenant && !limiter_take(limiter, &c->seats, SEAT_TENANT, slice_str(tenant)))
+        return false;
+    if (!tenant || !subject[0])
+        return true;
+    /* With the NUL between them, which is in neither. */
+    struct buffer user = {0};
+    buffer_append(&user, tenant, strlen(tenant) + 1);
+    buffer_append(&user, subject, strlen(subject));
+    bool is_seated = limiter_take(limiter, &c->seats, SEAT_USER, buffer_slice(&user));
+    buffer_done(&user);
+    return is_seated;
+}
+
+bool conn_take_seats(struct conn *c, const char *tenant, const char *subject)
+{
+    struct seats before = c->seats;
+    bool is_seated = take_seats(c, tenant, subject);
+
+    for (unsigned kind = 0; !is_seated && kind < SEAT_KINDS; kind++)
+        if (!before.taken[kind])
+            limiter_give(c->conns->limiter, &c->seats, kind);
     return is_seated;
 }
 
