@@ -130,6 +130,7 @@ const SUITES = {
       nodeTests('differential', {
         env: { CRDT_PEER: join(root, 'build/tests/crdt_peer/crdt_peer') },
       }),
+    width: availableParallelism(),
   },
   conformance: {
     list: () => [
@@ -142,7 +143,10 @@ const SUITES = {
     ],
     width: availableParallelism(),
   },
-  integration: { list: () => nodeTests('integration', { env: { CONCORD_BUILD: 'build' } }) },
+  integration: {
+    list: () => nodeTests('integration', { env: { CONCORD_BUILD: 'build' } }),
+    width: availableParallelism(),
+  },
   'integration-asan': {
     list: () =>
       nodeTests('integration', {
@@ -150,6 +154,7 @@ const SUITES = {
         env: { CONCORD_BUILD: 'build-asan', ...ASAN },
         label: 'integration-asan',
       }),
+    width: availableParallelism(),
   },
   torture: { list: () => nodeTests('torture', { env: { CONCORD_BUILD: 'build' } }) },
   browser: { list: () => nodeTests('browser', { env: { CONCORD_BUILD: 'build' } }) },
