@@ -134,6 +134,8 @@ void conn_send_shared(struct conn *c, struct blob *prefix, struct blob *frames);
 void conn_send_large(struct conn *c, struct blob *prefix, struct answer *answer);
 /* Were shared frames dropped since on_behind, as they are until on_caught_up? */
 bool conn_is_behind(const struct conn *c);
+/* The longest message that the client may send, in bytes. */
+size_t conn_message_max(const struct conn *c);
 /* Bytes that wait to be written. */
 size_t conn_queued_bytes(const struct conn *c);
 /* Sends a close frame. on_end comes before this returns. */

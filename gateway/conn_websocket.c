@@ -148,6 +148,11 @@ const struct client_address *conn_address(const struct conn *c)
     return &c->client;
 }
 
+size_t conn_message_max(const struct conn *c)
+{
+    return c->conns->setup->message_max;
+}
+
 size_t conn_queued_bytes(const struct conn *c)
 {
     return c->out.bytes;

@@ -88,6 +88,7 @@ struct dialect {
 
 extern const struct dialect dialect_yjs;
 extern const struct dialect dialect_ysweet;
+extern const struct dialect dialect_partykit;
 extern const struct dialect dialect_hocuspocus;
 extern const struct dialect dialect_json;
 extern const struct dialect dialect_json_ops;

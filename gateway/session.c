@@ -139,7 +139,7 @@ void session_send_shared(struct session *s, struct blob *frames)
 static bool count_kept(struct session *s)
 {
     size_t bytes = s->unanswered.bytes + s->unstored.bytes + (s->question ? s->question->len : 0) +
-                   (s->awareness ? s->awareness->len : 0);
+                   (s->awareness ? s->awareness->len : 0) + s->held_bytes;
     ssize_t more = (ssize_t)bytes - (ssize_t)s->kept_bytes;
 
     if (s->state == SESSION_ENDED)
@@ -176,6 +176,12 @@ static void update_pressure(struct session *s)
         set_pausing(s, true);
     else if (has_room)
         set_pausing(s, false);
+}
+
+void session_note_held(struct session *s, size_t bytes)
+{
+    s->held_bytes = bytes;
+    update_pressure(s);
 }
 
 /* ---- to the room ---- */

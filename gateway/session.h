@@ -96,7 +96,8 @@ struct session {
     struct late_answer late_join;  /* to a question */
     uint64_t late_join_end_ms;     /* when it waits no longer */
     uint64_t past_seq; /* up to here the room may have edits of an earlier session of this client */
-    size_t kept_bytes; /* of the queues, the question and the presence, as counted */
+    size_t held_bytes; /* of a message of which the dialect awaits the rest */
+    size_t kept_bytes; /* of the queues, the question and the presence, and these, as counted */
 
     struct blob *question; /* the state vector of a client that waits for its answer, or NULL */
     bool needs_whole;      /* it gets the whole document, unasked */
@@ -159,6 +160,8 @@ void session_awareness(struct session *s, struct slice awareness);
 /* Asks for all presence, now or when it may be asked for again. */
 void session_query_awareness(struct session *s);
 void session_set_live(struct session *s);
+/* Counts what the dialect keeps of a message that is not whole. May close the client. */
+void session_note_held(struct session *s, size_t bytes);
 /* The client has shown another token of the same subject and tenant. */
 void session_set_principal(struct session *s, struct principal *principal, enum access access);
 /* Changes what it may do, from its next message on; ACCESS_NONE ends it. */

@@ -25,7 +25,7 @@ const ASAN = {
 const ASAN_FILES = [
   'access', 'acks', 'doc', 'doctor', 'handover', 'hocuspocus', 'hocuspocus_documents',
   'hocuspocus_tokens', 'joins', 'json', 'lifecycle',
-  'metrics', 'ops', 'poison', 'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs',
+  'limits', 'metrics', 'ops', 'partykit', 'poison', 'proxies', 'refusals', 'supervision', 'tls', 'token', 'yjs',
   'ysweet', 'ywebsocket4',
 ];
 
