@@ -1,7 +1,6 @@
 /*
- * client_limits: what one client, one address, one user or one tenant may take. One table: each row
- * is a setting `limit_NAME` (config.h) and a field of struct client_limits. Counted for each
- * gateway process by itself, but for the rooms, which one supervisor counts.
+ * client_limits: what one client, one address, one user or one tenant may take, on this host. One
+ * table: each row is a setting `limit_NAME` (config.h) and a field of struct client_limits.
  *
  * What over a limit means: sizes and times end the connection with the refusal of its protocol
  * (431, 408, 413; 1008, 1009, 4408); over control_frames_per_s it is closed with 1008; over the

@@ -455,3 +455,8 @@ char *config_metrics_dir(const struct config *config)
 {
     return xasprintf("%s/metrics", config->run);
 }
+
+char *config_census_dir(const struct config *config)
+{
+    return xasprintf("%s/census", config->run);
+}

@@ -75,3 +75,4 @@ char *config_adopt_socket(const struct config *config);
 char *config_snapshotd_socket(const struct config *config);
 char *config_rooms_dir(const struct config *config);
 char *config_metrics_dir(const struct config *config);
+char *config_census_dir(const struct config *config);

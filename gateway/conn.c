@@ -77,7 +77,7 @@ static void bury(struct conn *c)
     (void)event_del(&c->on_write);
     stream_close(&c->stream);
     LIST_REMOVE(c, entry);
-    limiter_give_all(c->conns->limiter, &c->seats);
+    limiter_give_all(c->conns->setup->limiter, &c->seats);
     c->conns->out_bytes -= c->out_bytes;
     c->conns->count--;
     loop_reap(c->conns->loop, release, c);
@@ -102,7 +102,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
     case CONN_OPEN:
         c->deadline_ms = 0;
         c->ping_ms = mono_now_ms() + CONN_PING_MS;
-        limiter_give(c->conns->limiter, &c->seats, SEAT_HANDSHAKE);
+        limiter_give(c->conns->setup->limiter, &c->seats, SEAT_HANDSHAKE);
         break;
     case CONN_CLOSING:
     case CONN_DRAINING:
@@ -425,7 +425,7 @@ struct conns *conns_new(struct loop *loop, const struct conns_setup *setup)
     conns->setup = setup;
     conns->ping = ws_frame(WS_PING, slice_of(NULL, 0));
     LIST_INIT(&conns->list);
-    conns_init_limits(conns);
+    conns_init_pacing(conns);
     turns_init(&conns->turns, loop, flush);
     loop_add_turn_hook(loop, on_turn_end, conns);
     conns->on_tick = event_new(loop_base(loop), -1, EV_PERSIST, on_tick, conns);
@@ -453,7 +453,6 @@ void conns_free(struct conns *conns)
     }
     event_free(conns->on_tick);
     event_free(conns->on_paced);
-    limiter_free(conns->limiter);
     turns_done(&conns->turns);
     blob_unref(conns->ping);
     loop_reap(conns->loop, destroy, conns);

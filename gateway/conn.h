@@ -47,6 +47,7 @@
 
 struct answer;
 struct client_address;
+struct limiter;
 struct conn;
 struct conns;
 struct stream_setup;
@@ -78,6 +79,7 @@ struct conn_handler {
 struct conns_setup {
     const struct stream_setup *stream;
     const struct client_limits *limits;
+    struct limiter *limiter;
     size_t message_max; /* bytes of a client's message */
     const struct conn_handler *handler;
     void *ctx;

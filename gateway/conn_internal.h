@@ -91,7 +91,6 @@ struct conns {
     struct loop *loop;
     const struct conns_setup *setup;
     struct deflate *deflate; /* NULL: no compression */
-    struct limiter *limiter;
     struct conn_list paced;
     struct event *on_paced;
     struct event *on_tick;
@@ -140,7 +139,7 @@ void conn_fail(struct conn *c, uint16_t code, const char *reason);
 
 /* ---- conn_limits.c ---- */
 
-void conns_init_limits(struct conns *conns);
+void conns_init_pacing(struct conns *conns);
 /* A new connection. False: there are too many. */
 bool conn_enter(struct conn *c);
 /* Counts what was read of a WebSocket, after it was handled. The connection may fail by it. */

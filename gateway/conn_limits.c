@@ -18,7 +18,7 @@ bool conn_enter(struct conn *c)
 {
     const struct stream_setup *setup = c->conns->setup->stream;
     struct client_address group = client_address_group(&c->stream.client);
-    struct limiter *limiter = c->conns->limiter;
+    struct limiter *limiter = c->conns->setup->limiter;
 
     if (!limiter_take(limiter, &c->seats, SEAT_ANY, slice_of("", 0)))
         return false;
@@ -31,7 +31,7 @@ bool conn_enter(struct conn *c)
 
 static bool take_seats(struct conn *c, const char *tenant, const char *subject)
 {
-    struct limiter *limiter = c->conns->limiter;
+    struct limiter *limiter = c->conns->setup->limiter;
     struct client_address group = client_address_group(&c->client);
 
     if (group.family != CLIENT_FAMILY_UNKNOWN &&
@@ -57,7 +57,7 @@ bool conn_take_seats(struct conn *c, const char *tenant, const char *subject)
 
     for (unsigned kind = 0; !is_seated && kind < SEAT_KINDS; kind++)
         if (!before.taken[kind])
-            limiter_give(c->conns->limiter, &c->seats, kind);
+            limiter_give(c->conns->setup->limiter, &c->seats, kind);
     return is_seated;
 }
 
@@ -142,9 +142,8 @@ static void on_paced(evutil_socket_t fd, short what, void *ctx)
         (void)event_add(conns->on_paced, &(struct timeval){.tv_usec = LOOK_US});
 }
 
-void conns_init_limits(struct conns *conns)
+void conns_init_pacing(struct conns *conns)
 {
-    conns->limiter = limiter_new(conns->setup->limits);
     LIST_INIT(&conns->paced);
     conns->on_paced = evtimer_new(loop_base(conns->loop), on_paced, conns);
     if (!conns->on_paced)

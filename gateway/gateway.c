@@ -6,9 +6,11 @@
 #include "common/notify.h"
 #include "common/secret.h"
 #include "gateway/auth.h"
+#include "gateway/census.h"
 #include "gateway/conn.h"
 #include "gateway/doc_key.h"
 #include "gateway/drain.h"
+#include "gateway/limiter.h"
 #include "gateway/listener.h"
 #include "gateway/pages.h"
 #include "gateway/room_link.h"
@@ -31,6 +33,8 @@ struct gateway {
     struct pages *pages;
     struct room_links *links;
     struct stream_setup setup;
+    struct census *census; /* NULL: it could not be had */
+    struct limiter *limiter;
     struct conns_setup conns_setup;
     struct conns *conns;
     struct drain *drain;
@@ -141,6 +145,18 @@ static int load_pages(struct gateway *g)
     return r;
 }
 
+static void prepare_limits(struct gateway *g)
+{
+    char *dir CLEANUP_FREE = config_census_dir(g->config);
+    int r = config_make_run(g->config);
+
+    if (r == 0)
+        r = census_open(dir, &g->census);
+    if (r < 0)
+        log_warn("connections of other gateways are not counted: %s: %s", dir, strerror(-r));
+    g->limiter = limiter_new(&g->config->limits, g->census);
+}
+
 static int listen_on_port(struct gateway *g)
 {
     /* Without keys everybody who reaches the port may read and write every room. */
@@ -189,8 +205,10 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .message_max = message_max,
         .metrics_dir = g->metrics_dir,
     };
+    prepare_limits(g);
     g->conns_setup = (struct conns_setup){.stream = &g->setup,
                                           .limits = &config->limits,
+                                          .limiter = g->limiter,
                                           .message_max = message_max,
                                           .handler = &routes_handler,
                                           .ctx = &g->routes};
@@ -217,6 +235,8 @@ void gateway_free(struct gateway *g)
         conns_free(g->conns);
     if (g->links)
         room_links_free(g->links);
+    limiter_free(g->limiter);
+    census_free(g->census);
     listener_free(g->listener);
     tls_server_free(g->setup.tls);
     networks_done(&g->setup.trusted);

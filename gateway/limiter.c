@@ -2,12 +2,14 @@
 
 #include "common/hash_table.h"
 #include "common/metrics.h"
+#include "gateway/census.h"
 
 #include <assert.h>
 
 /* Those of one kind with one key. */
 struct seat {
     uint32_t count;
+    uint64_t census_key;
     UT_hash_handle hh;
     uint8_t key[];
 };
@@ -15,6 +17,7 @@ struct seat {
 struct limiter {
     uint32_t limits[SEAT_KINDS]; /* 0: no bound */
     struct seat *seats[SEAT_KINDS];
+    struct census *census; /* or NULL */
 };
 
 static const enum metric metrics[] = {
@@ -25,10 +28,11 @@ static const enum metric metrics[] = {
     [SEAT_USER] = METRIC_LIMITED_CONNECTIONS_USER,
 };
 
-struct limiter *limiter_new(const struct client_limits *limits)
+struct limiter *limiter_new(const struct client_limits *limits, struct census *census)
 {
     struct limiter *l = xcalloc(1, sizeof(*l));
 
+    l->census = census;
     l->limits[SEAT_ANY] = limits->connections;
     l->limits[SEAT_HANDSHAKE] = limits->handshakes_address;
     l->limits[SEAT_ADDRESS] = limits->connections_address;
@@ -44,6 +48,13 @@ void limiter_free(struct limiter *l)
     free(l);
 }
 
+static void set_count(struct limiter *l, struct seat *seat, uint32_t count)
+{
+    seat->count = count;
+    if (l->census)
+        census_set(l->census, seat->census_key, count);
+}
+
 bool limiter_take(struct limiter *l, struct seats *seats, enum seat_kind kind, struct slice key)
 {
     struct seat *seat;
@@ -51,16 +62,19 @@ bool limiter_take(struct limiter *l, struct seats *seats, enum seat_kind kind, s
     if (seats->taken[kind] || l->limits[kind] == 0)
         return true;
     HASH_FIND(hh, l->seats[kind], key.data, key.len, seat);
-    if (seat && seat->count >= l->limits[kind]) {
+    uint64_t number = seat ? seat->census_key : census_key((uint8_t)kind, key);
+    uint32_t others = l->census ? census_others(l->census, number) : 0;
+    if ((uint64_t)others + (seat ? seat->count : 0) >= l->limits[kind]) {
         metric_add(metrics[kind], 1);
         return false;
     }
     if (!seat) {
         seat = xcalloc(1, sizeof(*seat) + key.len);
+        seat->census_key = number;
         memcpy(seat->key, key.data, key.len);
         HASH_ADD_KEYPTR(hh, l->seats[kind], seat->key, key.len, seat);
     }
-    seat->count++;
+    set_count(l, seat, seat->count + 1);
     seats->taken[kind] = seat;
     return true;
 }
@@ -69,7 +83,10 @@ void limiter_give(struct limiter *l, struct seats *seats, enum seat_kind kind)
 {
     struct seat *seat = TAKE_PTR(seats->taken[kind]);
 
-    if (!seat || --seat->count > 0)
+    if (!seat)
+        return;
+    set_count(l, seat, seat->count - 1);
+    if (seat->count > 0)
         return;
     HASH_DEL(l->seats[kind], seat);
     free(seat);

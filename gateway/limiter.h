@@ -3,7 +3,7 @@
  * whether there may be one more. A connection takes a seat of each kind that its limit
  * (common/client_limits.h) bounds, and gives them back when it ends.
  *
- * Each gateway process counts its own connections.
+ * The gateways of a host count together (census.h).
  */
 #pragma once
 
@@ -20,6 +20,7 @@ enum seat_kind {
     SEAT_KINDS,
 };
 
+struct census;
 struct limiter;
 struct seat;
 
@@ -28,8 +29,8 @@ struct seats {
     struct seat *taken[SEAT_KINDS];
 };
 
-/* `limits` is borrowed. */
-struct limiter *limiter_new(const struct client_limits *limits);
+/* `census` is borrowed; NULL: this process counts alone. */
+struct limiter *limiter_new(const struct client_limits *limits, struct census *census);
 /* After every seat was given back. */
 void limiter_free(struct limiter *l);
 

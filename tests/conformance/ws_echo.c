@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "gateway/conn.h"
+#include "gateway/limiter.h"
 #include "gateway/listener.h"
 #include "gateway/stream.h"
 #include "gateway/ws.h"
@@ -125,7 +126,7 @@ static const struct client_limits limits = {
     .queue_bytes = 64 << 20,
 };
 
-static const struct conns_setup setup = {
+static struct conns_setup setup = {
     .stream = &plain,
     .limits = &limits,
     .message_max = MESSAGE_MAX,
@@ -135,6 +136,7 @@ static const struct conns_setup setup = {
 static int serve(struct loop *loop, const struct options *options)
 {
     struct listener *listener = NULL;
+    setup.limiter = limiter_new(&limits, NULL);
     struct conns *conns = conns_new(loop, &setup);
     int status = 1;
 
@@ -152,6 +154,7 @@ static int serve(struct loop *loop, const struct options *options)
     }
     listener_free(listener);
     conns_free(conns);
+    limiter_free(setup.limiter);
     return status;
 }
 

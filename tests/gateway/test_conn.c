@@ -1,5 +1,6 @@
 /* A connection whose handler is this test: answers at once, put off, and put off for no time. */
 #include "gateway/conn.h"
+#include "gateway/limiter.h"
 #include "gateway/stream.h"
 
 #include <criterion/criterion.h>
@@ -73,7 +74,7 @@ static void on_turn_end(void *ctx)
 
 static const struct client_limits limits = CLIENT_LIMITS_DEFAULTS;
 
-static const struct conns_setup setup = {
+static struct conns_setup setup = {
     .stream = &plain,
     .limits = &limits,
     .message_max = 1024,
@@ -85,6 +86,7 @@ static void start(void)
     int pair[2];
 
     loop = loop_new();
+    setup.limiter = limiter_new(&limits, NULL);
     conns = conns_new(loop, &setup);
     loop_add_turn_hook(loop, on_turn_end, NULL);
     cr_assert(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) == 0);
@@ -96,6 +98,7 @@ static void stop(void)
 {
     (void)close(client);
     conns_free(conns);
+    limiter_free(setup.limiter);
     loop_free(loop);
 }
 

@@ -16,7 +16,7 @@ static bool take(struct limiter *l, struct seats *seats, enum seat_kind kind, co
 
 Test(limiter, seats_are_taken_and_given_back)
 {
-    struct limiter *l = limiter_new(&limits);
+    struct limiter *l = limiter_new(&limits, NULL);
     struct seats a = {0}, b = {0}, c = {0};
 
     cr_assert(take(l, &a, SEAT_ADDRESS, "x"));
@@ -35,7 +35,7 @@ Test(limiter, seats_are_taken_and_given_back)
 
 Test(limiter, kinds_are_counted_apart)
 {
-    struct limiter *l = limiter_new(&limits);
+    struct limiter *l = limiter_new(&limits, NULL);
     struct seats a = {0}, b = {0};
 
     cr_assert(take(l, &a, SEAT_HANDSHAKE, "x"));
@@ -51,7 +51,7 @@ Test(limiter, kinds_are_counted_apart)
 
 Test(limiter, a_kind_without_a_bound_is_not_counted)
 {
-    struct limiter *l = limiter_new(&limits);
+    struct limiter *l = limiter_new(&limits, NULL);
     struct seats seats[100] = {0};
 
     for (int i = 0; i < 100; i++)

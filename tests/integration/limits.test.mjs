@@ -205,6 +205,19 @@ describe('limits of an address', () => {
     await poll(async () => (await connect(t, server, '/yjs/b')).status === 101, 'its place');
   });
 
+  test('WebSockets of all gateways together', async (t) => {
+    const server = await startServer(t, {
+      options: settings({ connections_address: 3, '@gateways': 4 }),
+    });
+    const open = () => connect(t, server, '/yjs/a');
+    const first = await open();
+    const statuses = [first.status];
+    for (let i = 0; i < 8; i++) statuses.push((await open()).status);
+    assert.deepEqual(statuses, [101, 101, 101, 429, 429, 429, 429, 429, 429]);
+    first.socket.close();
+    await poll(async () => (await open()).status === 101, 'its place');
+  });
+
   test('those of a proxy are those of its clients', async (t) => {
     const server = await startServer(t, {
       options: settings({
