@@ -122,7 +122,7 @@ static bool read_options(int argc, char **argv, struct options *ret)
 static const struct client_limits limits = {
     .head_bytes = 8192,
     .head_ms = 5000,
-    .fragments = 1000000,
+    .fragments = 4096,
     .queue_bytes = 64 << 20,
 };
 
