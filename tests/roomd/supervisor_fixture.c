@@ -239,3 +239,19 @@ uint32_t fixture_refusal(struct fixture *f)
     cr_assert_eq(m.request, f->requests);
     return m.refusal;
 }
+
+void fixture_start_demo(struct fixture *f, struct peer *ret_store, struct peer *ret_link)
+{
+    fixture_start(f);
+    fixture_ask(f, "demo");
+    *ret_store = fixture_serve_store(f, false);
+    *ret_link = fixture_take_link(f);
+}
+
+void fixture_finish_demo(struct fixture *f, struct peer *store, struct peer *link, int sig)
+{
+    peer_close(link);
+    peer_close(store);
+    fixture_end_supervisor(f, sig);
+    fixture_finish(f);
+}

@@ -24,6 +24,10 @@ struct fixture {
 
 void fixture_start(struct fixture *f);
 void fixture_finish(struct fixture *f);
+/* The same with the room open, and empty: its connection to the store and a link. */
+void fixture_start_demo(struct fixture *f, struct peer *ret_store, struct peer *ret_link);
+/* Closes both and ends the supervisor by the signal. */
+void fixture_finish_demo(struct fixture *f, struct peer *store, struct peer *link, int sig);
 void fixture_start_supervisor(struct fixture *f);
 /* `sig` 0: it ends on its own, in order. */
 void fixture_end_supervisor(struct fixture *f, int sig);

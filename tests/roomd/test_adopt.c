@@ -46,11 +46,9 @@ static void send_next_edit(struct peer *link, struct peer *store, uint8_t client
 Test(adopt, a_room_outlives_its_supervisors)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     pid_t pid = fixture_room_pid(&f);
     for (uint8_t i = 0; i < 3; i++) {
         fixture_end_supervisor(&f, SIGKILL);
@@ -78,11 +76,9 @@ Test(adopt, a_room_outlives_its_supervisors)
 Test(adopt, an_adopted_room_gets_its_store_again)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     fixture_end_supervisor(&f, SIGKILL);
     peer_close(&store);
     make_edit(&link, 1);
@@ -101,11 +97,9 @@ Test(adopt, an_adopted_room_gets_its_store_again)
 Test(adopt, an_adopted_room_that_crashes_is_started_again)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     make_edit(&link, 1);
     fixture_end_supervisor(&f, SIGKILL);
     fixture_start_supervisor(&f);
@@ -131,11 +125,9 @@ Test(adopt, an_adopted_room_that_crashes_is_started_again)
 Test(adopt, a_stopped_room_is_adopted_when_it_goes_on)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     pid_t pid = fixture_room_pid(&f);
     cr_assert_eq(kill(pid, SIGSTOP), 0);
     fixture_end_supervisor(&f, SIGKILL);
@@ -150,21 +142,16 @@ Test(adopt, a_stopped_room_is_adopted_when_it_goes_on)
     send_next_edit(&link, &store, 1, 1);
     (void)EXPECT(&other, room_update, ROOM_UPDATE);
     peer_close(&other);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGTERM);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGTERM);
 }
 
 /* A stop ends rooms in order, and in time those that cannot: no supervisor is meant to come. */
 Test(adopt, a_stop_ends_adopted_rooms)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     pid_t pid = fixture_room_pid(&f);
     fixture_end_supervisor(&f, SIGKILL);
     fixture_start_supervisor(&f);

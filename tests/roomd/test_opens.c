@@ -27,10 +27,7 @@ Test(opens, an_open_waits_only_so_long)
     fixture_ask(&f, "demo");
     SEND(&store, store_loaded, .stored_seq = 0);
     struct peer link = fixture_take_link(&f);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGKILL);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGKILL);
 }
 
 /* More than a connection carries descriptors at a time, in both directions. */
@@ -130,11 +127,9 @@ Test(opens, links_wait_for_a_gateway_that_reads_late)
 Test(opens, links_wait_for_a_room_that_reads_late)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     pid_t pid = fixture_room_pid(&f);
     cr_assert_eq(kill(pid, SIGSTOP), 0);
     size_t opened = ask_for_many_links(&f);
@@ -142,8 +137,5 @@ Test(opens, links_wait_for_a_room_that_reads_late)
     cr_assert_eq(kill(pid, SIGCONT), 0);
     while (opened < MANY_LINKS)
         opened += take_opened(&f);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGTERM);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGTERM);
 }

@@ -74,10 +74,7 @@ Test(other_version, what_may_not_be_stored_is_kept)
     SEND(&link, session_update, .session = 1, .op = 2, .format = CRDT_V1,
          .update = CHAR_UPDATE(1, 'x'));
     cr_expect_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 1);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGKILL);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGKILL);
 }
 
 Test(other_version, what_is_closed_and_not_stored_is_kept)

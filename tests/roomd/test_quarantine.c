@@ -77,10 +77,7 @@ Test(quarantine, a_room_that_crashes_again_and_again_is_quarantined)
     SEND(&link, session_update, .session = 1, .op = 2, .format = CRDT_V1,
          .update = CHAR_UPDATE(1, 'x'));
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 1);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGKILL);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGKILL);
 }
 
 /* Starting a room on a damaged segment does not help: not once more, and not for the next one. */

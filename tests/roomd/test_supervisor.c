@@ -15,11 +15,9 @@ TestSuite(supervisor, .timeout = 60);
 Test(supervisor, a_room_opens_stores_and_closes)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     make_edit(&link, 1);
     cr_assert_eq(EXPECT(&store, store_dirty, STORE_DIRTY).last_seq, 1);
     peer_close(&link);
@@ -63,11 +61,9 @@ Test(supervisor, nobody_joins_a_dying_room)
 Test(supervisor, a_killed_room_is_started_from_its_segment)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     make_edit(&link, 1);
     cr_assert_eq(kill(fixture_room_pid(&f), SIGKILL), 0);
     peer_expect_end(&link);
@@ -80,21 +76,16 @@ Test(supervisor, a_killed_room_is_started_from_its_segment)
     SEND(&link, session_update, .session = 1, .op = 2, .format = CRDT_V1,
          .update = CHAR_UPDATE(1, 'x'));
     cr_assert_eq(EXPECT(&link, room_applied, ROOM_APPLIED).seq, 1); /* it is all there */
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGKILL);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGKILL);
 }
 
 /* What is not stored must get there although nobody asks for the room. */
 Test(supervisor, the_next_supervisor_opens_what_was_left)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     make_edit(&link, 1);
     pid_t pid = fixture_room_pid(&f);
     fixture_end_supervisor(&f, SIGKILL);
@@ -116,11 +107,9 @@ Test(supervisor, the_next_supervisor_opens_what_was_left)
 Test(supervisor, a_new_snapshotd_gets_every_room)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     peer_close(&f.store);
     peer_close(&store);
     make_edit(&link, 1); /* works all the same */
@@ -162,21 +151,16 @@ Test(supervisor, refusals)
     fixture_ask(&f, "demo");
     store = fixture_serve_store(&f, false);
     struct peer link = fixture_take_link(&f);
-    peer_close(&link);
-    peer_close(&store);
-    fixture_end_supervisor(&f, SIGKILL);
-    fixture_finish(&f);
+    fixture_finish_demo(&f, &store, &link, SIGKILL);
 }
 
 /* A room that crashed, and segments that nobody has got to yet: a stop stores them first. */
 Test(supervisor, a_stop_stores_what_was_left)
 {
     struct fixture f;
-    fixture_start(&f);
+    struct peer store, link;
 
-    fixture_ask(&f, "demo");
-    struct peer store = fixture_serve_store(&f, false);
-    struct peer link = fixture_take_link(&f);
+    fixture_start_demo(&f, &store, &link);
     make_edit(&link, 1);
     pid_t pid = fixture_room_pid(&f);
     fixture_end_supervisor(&f, SIGKILL);
