@@ -130,12 +130,6 @@ static void on_acknowledged(struct session *s, const struct op *op)
     (void)op;
 }
 
-static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
-{
-    if (!yjs_may_ignore(op, refusal))
-        session_close(s, refusal);
-}
-
 /* Its frames are those of y-websocket clients, and shared with them: of the same kind. */
 const struct dialect dialect_partykit = {
     .name = "partykit",
@@ -151,6 +145,6 @@ const struct dialect dialect_partykit = {
     .encode_state = yjs_encode_state,
     .encode_difference = yjs_encode_difference,
     .on_acknowledged = on_acknowledged,
-    .on_rejected = on_rejected,
+    .on_rejected = yjs_close_rejected,
     .on_refused = session_close,
 };

@@ -100,12 +100,6 @@ static void on_acknowledged(struct session *s, const struct op *op)
         session_send_new(s, yproto_frame(YPROTO_UPDATE, m.update));
 }
 
-static void on_rejected(struct session *s, const struct op *op, uint32_t refusal)
-{
-    if (!yjs_may_ignore(op, refusal))
-        session_close(s, refusal);
-}
-
 const struct dialect dialect_yjs = {
     .name = "yjs",
     .kind = DIALECT_YJS,
@@ -121,6 +115,6 @@ const struct dialect dialect_yjs = {
     .encode_state = yjs_encode_state,
     .encode_difference = yjs_encode_difference,
     .on_acknowledged = on_acknowledged,
-    .on_rejected = on_rejected,
+    .on_rejected = yjs_close_rejected,
     .on_refused = session_close,
 };

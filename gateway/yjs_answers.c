@@ -1,6 +1,7 @@
 #include "gateway/yjs_answers.h"
 
 #include "gateway/room_state.h"
+#include "gateway/session.h"
 #include "proto/refusal.h"
 
 /* How a message begins of which a body of `len` bytes follows. */
@@ -96,4 +97,10 @@ int yjs_encode_difference_bytes(struct room_state *state, struct slice sv, struc
 bool yjs_may_ignore(const struct op *op, uint32_t refusal)
 {
     return !op && refusal == REFUSAL_TOO_MANY;
+}
+
+void yjs_close_rejected(struct session *s, const struct op *op, uint32_t refusal)
+{
+    if (!yjs_may_ignore(op, refusal))
+        session_close(s, refusal);
 }

@@ -23,3 +23,5 @@ int yjs_encode_difference_bytes(struct room_state *state, struct slice sv, struc
 /* Presence that shows more ids than one client may has maybe those of others, which clients repeat:
  * it is passed over, for there is no frame that says so. `op` is NULL for presence. */
 bool yjs_may_ignore(const struct op *op, uint32_t refusal);
+/* Closes the client of an edit that was refused, or of presence that may not be ignored. */
+void yjs_close_rejected(struct session *s, const struct op *op, uint32_t refusal);
