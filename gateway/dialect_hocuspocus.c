@@ -99,12 +99,11 @@ static void end(struct session *s, uint32_t refusal)
 
     if (refusal == REFUSAL_EXPIRED)
         refusal = REFUSAL_AUTH_TIMEOUT;
-    if (refusal_info(refusal)->is_retryable) {
-        hocuspocus_close(doc, refusal);
-        return;
-    }
     session_end(s);
-    hocuspocus_deny(doc, refusal);
+    if (refusal_info(refusal)->is_retryable)
+        hocuspocus_close_later(doc, refusal);
+    else
+        hocuspocus_deny(doc, refusal);
 }
 
 const struct dialect dialect_hocuspocus = {

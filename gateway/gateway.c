@@ -202,6 +202,7 @@ int gateway_new(struct loop *loop, const struct config *config, struct gateway *
         .links = g->links,
         .auth = g->auth,
         .doc_key = g->doc_key,
+        .limits = &config->limits,
         .message_max = message_max,
         .metrics_dir = g->metrics_dir,
     };

@@ -30,9 +30,14 @@ struct hocuspocus {
     const struct routes *routes;
     struct conn *conn;           /* NULL once it has ended; the rest goes at the end of the turn */
     struct principal *principal; /* of the request; NULL: it had no token */
+    bool has_seats;              /* of a tenant, and maybe a user */
     bool has_shown_token;
-    uint32_t unknown_frames;
+    uint32_t early_frames; /* that came before */
+    uint64_t early_bytes;
     uint64_t token_end_ms;
+    uint32_t bad_tokens;
+    uint64_t close_ms; /* when the connection ends for `close_refusal`; 0: it does not */
+    uint32_t close_refusal;
     struct hocuspocus_doc *docs; /* by key */
     uint32_t open_docs;          /* how many of them are OPEN */
 };
@@ -54,6 +59,11 @@ static void close_with(struct hocuspocus *h, uint32_t refusal)
 
     if (h->conn)
         conn_close(h->conn, info->close_code, info->text);
+}
+
+static const struct client_limits *limits_of(const struct hocuspocus *h)
+{
+    return h->routes->limits;
 }
 
 static void send_denied(struct hocuspocus *h, struct slice prefix, uint32_t refusal)
@@ -114,6 +124,19 @@ void hocuspocus_close(struct hocuspocus_doc *doc, uint32_t refusal)
     close_with(doc->socket, refusal);
 }
 
+void hocuspocus_close_later(struct hocuspocus_doc *doc, uint32_t refusal)
+{
+    struct hocuspocus *h = doc->socket;
+    uint32_t wait_ms =
+        HOCUSPOCUS_RETRY_MS + arc4random_uniform(HOCUSPOCUS_RETRY_MAX_MS - HOCUSPOCUS_RETRY_MS + 1);
+
+    set_state(doc, DOC_DENIED);
+    if (h->close_ms != 0)
+        return;
+    h->close_ms = mono_now_ms() + wait_ms;
+    h->close_refusal = refusal;
+}
+
 void hocuspocus_deny(struct hocuspocus_doc *doc, uint32_t refusal)
 {
     set_state(doc, DOC_DENIED);
@@ -130,6 +153,14 @@ static uint32_t identify(const struct hocuspocus *h, struct slice token, struct 
         return 0;
     }
     return auth_token(h->routes->auth, token, ret);
+}
+
+/* The connection counts as one of the first user who is let in on it. */
+static bool take_seats(struct hocuspocus *h, const struct principal *p)
+{
+    if (!h->has_seats)
+        h->has_seats = conn_take_seats(h->conn, p->tenant, p->subject);
+    return h->has_seats;
 }
 
 static void open_session(struct hocuspocus_doc *doc, struct principal *principal,
@@ -156,6 +187,14 @@ static uint32_t renew(struct hocuspocus_doc *doc, struct principal *principal, e
     return 0;
 }
 
+static bool has_all_documents(const struct hocuspocus *h)
+{
+    bool has_all = h->open_docs >= limits_of(h)->documents;
+
+    metric_add(METRIC_LIMITED_DOCUMENTS, has_all);
+    return has_all;
+}
+
 /* Lets the document in for this user, or denies it. `is_told`: the client hears of it. */
 static void admit(struct hocuspocus_doc *doc, struct principal *principal, bool is_told)
 {
@@ -169,7 +208,9 @@ static void admit(struct hocuspocus_doc *doc, struct principal *principal, bool 
         refusal = renew(doc, principal, access);
     else if (refusal == 0 && access == ACCESS_NONE)
         refusal = REFUSAL_FORBIDDEN;
-    else if (refusal == 0 && doc->socket->open_docs >= HOCUSPOCUS_DOCUMENTS)
+    else if (refusal == 0 && !take_seats(doc->socket, principal))
+        refusal = REFUSAL_TOO_MANY;
+    else if (refusal == 0 && has_all_documents(doc->socket))
         refusal = REFUSAL_TOO_MANY;
     if (refusal != 0) {
         if (doc->session)
@@ -186,33 +227,54 @@ static void admit(struct hocuspocus_doc *doc, struct principal *principal, bool 
 
 static void handle_token(struct hocuspocus_doc *doc, struct slice token)
 {
+    struct hocuspocus *h = doc->socket;
     struct principal *principal = NULL;
-    uint32_t refusal = identify(doc->socket, token, &principal);
+    uint32_t refusal = identify(h, token, &principal);
 
-    doc->socket->has_shown_token = true;
+    conn_note_update(h->conn); /* it costs as much */
+    h->has_shown_token = true;
     if (refusal == 0) {
         admit(doc, principal, true);
     } else {
         if (doc->session)
             session_end(doc->session);
         hocuspocus_deny(doc, refusal);
+        if (++h->bad_tokens > HOCUSPOCUS_BAD_TOKENS)
+            close_with(h, REFUSAL_UNAUTHORIZED);
     }
     principal_unref(principal);
 }
 
-/* The first frame of a document is no token. That is well where none is needed. */
-static void handle_unknown(struct hocuspocus_doc *doc)
+/* Whoever connects may have documents without showing a token here. */
+static bool needs_no_token(const struct hocuspocus *h)
 {
-    struct hocuspocus *h = doc->socket;
+    return h->principal || !auth_is_on(h->routes->auth);
+}
+
+/* The first frame of a document is no token, and none is needed. */
+static void admit_without_token(struct hocuspocus_doc *doc)
+{
     struct principal *principal = NULL;
 
-    if (h->principal || !auth_is_on(h->routes->auth)) {
-        if (identify(h, slice_of(NULL, 0), &principal) == 0)
-            admit(doc, principal, false);
-        principal_unref(principal);
-    } else if (++h->unknown_frames > HOCUSPOCUS_UNKNOWN) {
-        close_with(h, REFUSAL_TOO_MANY);
-    }
+    if (identify(doc->socket, slice_of(NULL, 0), &principal) == 0)
+        admit(doc, principal, false);
+    principal_unref(principal);
+}
+
+/* A frame that is of no document that is known, and makes none. */
+static void note_early(struct hocuspocus *h, size_t bytes)
+{
+    const struct client_limits *limits = limits_of(h);
+
+    if (h->has_shown_token || needs_no_token(h))
+        return;
+    h->early_bytes += bytes;
+    bool has_many = ++h->early_frames > limits->auth_messages;
+    bool has_much = h->early_bytes > limits->auth_bytes;
+    metric_add(METRIC_LIMITED_AUTH_MESSAGES, has_many);
+    metric_add(METRIC_LIMITED_AUTH_BYTES, has_much);
+    if (has_many || has_much)
+        close_with(h, REFUSAL_UNAUTHORIZED);
 }
 
 /* ---- frames ---- */
@@ -230,7 +292,7 @@ static void handle_message(struct hocuspocus_doc *doc, const struct hocuspocus_m
         return;
     }
     if (doc->state == DOC_UNKNOWN)
-        handle_unknown(doc);
+        admit_without_token(doc);
     if (doc->session && m->kind == HOCUSPOCUS_SHARED)
         dialect_hocuspocus.on_message(doc->session, false, m->body);
 }
@@ -258,7 +320,10 @@ static void on_message(void *ctx, bool is_text, struct slice payload)
     if (m.kind == HOCUSPOCUS_PING || m.kind == HOCUSPOCUS_PONG)
         return;
     struct hocuspocus_doc *doc = find_doc(h, m.key);
-    if (doc || HASH_COUNT(h->docs) < HOCUSPOCUS_NAMES)
+    bool is_first = m.kind == HOCUSPOCUS_TOKEN || (m.is_sync && needs_no_token(h));
+    if (!doc && !is_first)
+        note_early(h, payload.len);
+    else if (doc || HASH_COUNT(h->docs) / 2 < limits_of(h)->documents)
         handle_message(doc ? doc : new_doc(h, m.key), &m);
     else if (m.kind == HOCUSPOCUS_TOKEN)
         deny_name(h, m.key);
@@ -305,10 +370,16 @@ static void release(void *ctx)
 static void on_tick(void *ctx)
 {
     struct hocuspocus *h = ctx;
-    bool is_known = h->has_shown_token || h->principal || !auth_is_on(h->routes->auth);
+    bool is_known = h->has_shown_token || needs_no_token(h);
+    uint64_t now_ms = mono_now_ms();
 
-    if (!is_known && mono_now_ms() >= h->token_end_ms) {
-        close_with(h, REFUSAL_AUTH_TIMEOUT);
+    if (!is_known && now_ms >= h->token_end_ms) {
+        metric_add(METRIC_LIMITED_AUTH_MS, 1);
+        close_with(h, h->early_frames > 0 ? REFUSAL_UNAUTHORIZED : REFUSAL_AUTH_TIMEOUT);
+        return;
+    }
+    if (h->close_ms != 0 && now_ms >= h->close_ms) {
+        close_with(h, h->close_refusal);
         return;
     }
     for_each_session(h, session_tick);
@@ -362,7 +433,8 @@ void hocuspocus_start(const struct routes *r, struct conn *c, const struct http_
     h->routes = r;
     h->conn = c;
     h->principal = principal;
-    h->token_end_ms = mono_now_ms() + HOCUSPOCUS_TOKEN_MS;
+    h->has_seats = principal != NULL;
+    h->token_end_ms = mono_now_ms() + r->limits->auth_ms;
     bool is_offered = http_offers_subprotocol(req, DIALECT_SUBPROTOCOL);
     conn_accept(c, accept, is_offered ? DIALECT_SUBPROTOCOL : NULL, &owner, h);
 }

@@ -52,6 +52,7 @@ static int read_message(struct lib0_reader *r, struct hocuspocus_message *m)
     case TYPE_AWARENESS:
     case TYPE_QUERY:
         m->kind = HOCUSPOCUS_SHARED;
+        m->is_sync = type == TYPE_SYNC;
         m->body = rest;
         return 0;
     case TYPE_AUTH:

@@ -27,6 +27,7 @@ enum hocuspocus_kind {
 
 struct hocuspocus_message {
     enum hocuspocus_kind kind;
+    bool is_sync; /* SHARED, and about the document itself: a question for it, or an edit */
     struct slice key;
     struct slice body; /* borrowed from the frame, as the key */
 };

@@ -11,7 +11,8 @@ struct routes {
     struct room_links *links;
     const struct auth *auth;
     struct blob *doc_key; /* of document tokens */
-    size_t message_max;   /* bytes of an update, however it comes */
+    const struct client_limits *limits;
+    size_t message_max; /* bytes of an update, however it comes */
     const char *metrics_dir;
 };
 

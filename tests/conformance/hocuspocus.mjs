@@ -77,7 +77,9 @@ export const OPEN_ROWS = [
   { name: 'an unknown step', send: ['K 00 05 00'], expect: [], closes: 1007 },
   { name: 'a vector that does not decode', send: ['K 00 00 02 ff ff', STEP1],
     expect: [UNREADABLE] },
-  { name: 'presence that does not decode', send: ['K 01 03 09 ff ff'], expect: [UNREADABLE] },
+  { name: 'presence that does not decode', send: ['K 02 00 ""', 'K 01 03 09 ff ff'],
+    expect: [ACCEPTED, UNREADABLE] },
+  { name: 'presence after CLOSE', send: [STEP1, 'K 07', PRESENCE, 'K 03'], expect: NOTHING, inParts: true },
   { name: 'a text', text: 'hello', send: [], expect: [], closes: 1003 },
 ];
 
@@ -111,9 +113,12 @@ export const GUARDED_ROWS = [
   { name: 'who may read: after CLOSE', send: ['K 02 00 READ', 'K 07', TOKEN, EDIT],
     expect: ['K 02 02 "readonly"', ACCEPTED, STORED] },
   { name: 'CLOSE takes the token with it', send: [TOKEN, 'K 07', STEP1], expect: [ACCEPTED] },
-  { name: '64 frames before the token', send: [...Array(64).fill(EDIT), TOKEN], expect: [ACCEPTED] },
-  { name: '65 frames before the token', send: Array(65).fill(EDIT), expect: [], closes: 1008 },
-  { name: '65 documents without a token', closes: 1008, expect: [],
-    send: Array.from({ length: 65 }, (_, i) => `02 '${i + 10}' 00 00 01 00`) },
+  { name: '16 frames before the token', send: [...Array(16).fill(EDIT), TOKEN], expect: [ACCEPTED] },
+  { name: '17 frames before the token', send: Array(17).fill(EDIT), expect: [], closes: 4401 },
+  { name: '17 documents without a token', closes: 4401, expect: [],
+    send: Array.from({ length: 17 }, (_, i) => `02 '${i + 10}' 00 00 01 00`) },
+  { name: '100 bad tokens', send: Array(100).fill('K 02 00 "x"'), expect: Array(100).fill(NO_TOKEN) },
+  { name: '101 bad tokens', send: Array(101).fill('K 02 00 "x"'), closes: 4401,
+    expect: Array(101).fill(NO_TOKEN) },
   { name: 'no name', send: ['00 02 00 WRITE'], expect: [`00 02 01 ${BAD_NAME}`] },
 ];

@@ -225,7 +225,7 @@ for (const version of NEWER) {
     let server;
 
     before(async () => {
-      server = await startServer(suite);
+      server = await startServer(suite, { options: ['--limit-documents', '100'] });
     });
 
     test('two', async (t) => {

@@ -247,6 +247,71 @@ describe('limits of an address', () => {
   });
 });
 
+describe('limits of a Hocuspocus connection', () => {
+  const suite = suiteScope();
+  let server;
+  before(async () => {
+    server = await startServerWithKeys(suite, {
+      options: settings({
+        auth_messages: 3, auth_bytes: 2000, auth_ms: 700, documents: 2, connections_user: 1,
+        rooms_tenant: 1,
+      }),
+    });
+  });
+
+  const open = async (t) => (await connect(t, server, '/hocuspocus')).socket;
+  const text = (s) => [s.length % 128 | (s.length > 127 ? 128 : 0), ...(s.length > 127 ? [s.length >> 7] : []), ...Buffer.from(s)];
+  const tokenFrame = (doc, token) => Buffer.of(...text(doc), 2, 0, ...text(token));
+  const EARLY = Buffer.of(1, 0x64, 0, 0, 1, 0);
+
+  test('messages before the first token', async (t) => {
+    const socket = await open(t);
+    const closed = closeOf(socket);
+    for (let i = 0; i < 4; i++) socket.send(EARLY);
+    assert.deepEqual(await closed, [4401, 'a valid token is required']);
+    assert.equal(await limited(server, 'auth_messages'), 1);
+  });
+
+  test('bytes before it', async (t) => {
+    const socket = await open(t);
+    const closed = closeOf(socket);
+    socket.send(Buffer.concat([EARLY, Buffer.alloc(2000)]));
+    assert.equal((await closed)[0], 4401);
+    assert.equal(await limited(server, 'auth_bytes'), 1);
+  });
+
+  test('the time until it: who says nothing may come back, who says no token need not', async (t) => {
+    const [silent, talking] = [await open(t), await open(t)];
+    const ends = [closeOf(silent), closeOf(talking)];
+    talking.send(EARLY);
+    assert.deepEqual((await Promise.all(ends)).map(([code]) => code), [4408, 4401]);
+    assert.equal(await limited(server, 'auth_ms'), 2);
+  });
+
+  test('connections of a user, who is known by the first token', async (t) => {
+    const frames = [];
+    const sockets = [await open(t), await open(t)];
+    for (const [i, socket] of sockets.entries()) {
+      const answered = once(socket, 'message');
+      socket.send(tokenFrame('doc', mint({ sub: 'ada' })));
+      frames[i] = (await answered).toString('latin1');
+    }
+    assert.match(frames[0], /read-write/);
+    assert.match(frames[1], /too many at once/);
+    assert.equal(await limited(server, 'connections_user'), 1);
+  });
+
+  test('a room that is not to be had for now ends the connection, but not at once', async (t) => {
+    await joinJson(t, server, 'taken', { query: `?token=${mint({ sub: 'bob', tenant: 'full' })}` });
+    const socket = await open(t);
+    const closed = closeOf(socket);
+    const start = performance.now();
+    socket.send(tokenFrame('other', mint({ sub: 'cyd', tenant: 'full' })));
+    assert.deepEqual(await closed, [1008, 'too many at once']);
+    assert.ok(performance.now() - start >= 1000, 'who comes back at once would never stop');
+  });
+});
+
 describe('limits of users and tenants', () => {
   const open = (t, server, claims, path = '/yjs/r') =>
     connect(t, server, `${path}?token=${mint(claims)}`).then(({ status }) => status);
