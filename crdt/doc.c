@@ -16,6 +16,7 @@ static void init(struct crdt_doc *doc)
     doc->free_item = NIL;
     doc->dead_first = doc->dead_last = doc->dead_cursor = NIL;
     doc->cursor.type = NIL;
+    latest_forget(doc);
     memcpy(doc->text, REPLACEMENT, REPLACEMENT_LEN);
     doc->text_len = REPLACEMENT_LEN;
 }
@@ -192,6 +193,7 @@ int doc_apply(struct crdt_doc *doc, enum crdt_format format, const uint8_t *upda
     if (!plan)
         return -ENOMEM;
     doc->steps = 0;
+    latest_forget(doc);
     r = decode(doc, plan, format, update, len);
     if (r == 0)
         r = plan_make(doc, plan);

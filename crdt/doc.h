@@ -84,6 +84,14 @@ struct type {
     bool has_marks; /* a FORMAT has been in it */
 };
 
+/* The item that was put into a list last. */
+struct latest {
+    uint32_t place; /* of the list: a type */
+    uint32_t item;  /* NIL: not known */
+};
+
+#define LATEST_LISTS 8u
+
 struct entry {
     uint32_t type; /* NIL: a root */
     uint32_t key;
@@ -210,13 +218,14 @@ struct crdt_doc {
 
     struct pending pending;
     struct cursor cursor;
-    struct positions *positions; /* doc_positions.c; NULL: not made */
-    struct landmarks *landmarks; /* doc_conflict.c; NULL: none */
-    struct scratch *scratch;     /* doc_plan.h: what applying an update leaves for the next one */
-    struct loading *loading;     /* doc_plan.h; NULL but while a large update is applied */
-    struct mark *mark;           /* doc_plan.h; NULL but while insertions can be taken back */
-    struct watch *watch; /* doc_plan.h; NULL but while somebody wants to know what changes */
-    uint64_t steps;      /* of integration that the update took so far */
+    struct positions *positions;        /* doc_positions.c; NULL: not made */
+    struct landmarks *landmarks;        /* doc_conflict.c; NULL: none */
+    struct latest latest[LATEST_LISTS]; /* the same, by the list's place */
+    struct scratch *scratch; /* doc_plan.h: what applying an update leaves for the next one */
+    struct loading *loading; /* doc_plan.h; NULL but while a large update is applied */
+    struct mark *mark;       /* doc_plan.h; NULL but while insertions can be taken back */
+    struct watch *watch;     /* doc_plan.h; NULL but while somebody wants to know what changes */
+    uint64_t steps;          /* of integration that the update took so far */
 };
 
 /* ---- doc.c ---- */
@@ -441,6 +450,11 @@ static inline uint32_t item_walk_next(struct item_walk *walk)
  * `left` is not `right`. What is scanned is counted in doc->steps. */
 uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_t left,
                           uint32_t right);
+/* Tells it of an item that was put into its list at a place that it named, or next to its origin.
+ */
+void latest_note(struct crdt_doc *doc, uint32_t item);
+/* Forgets those: what they are compared with may have changed. */
+void latest_forget(struct crdt_doc *doc);
 /* Forgets what conflict_resolve() remembers of earlier calls: items that it may know go. */
 void landmarks_forget(struct crdt_doc *doc);
 uint64_t landmarks_bytes(const struct crdt_doc *doc);

@@ -303,7 +303,39 @@ uint64_t landmarks_bytes(const struct crdt_doc *doc)
     return bytes;
 }
 
-/* ---- both ---- */
+/* ---- runs ---- */
+
+void latest_note(struct crdt_doc *doc, uint32_t item)
+{
+    uint32_t place = doc->items[item].place;
+
+    doc->latest[place % LATEST_LISTS] = (struct latest){place, item};
+}
+
+void latest_forget(struct crdt_doc *doc)
+{
+    for (unsigned i = 0; i < LATEST_LISTS; i++)
+        doc->latest[i].item = NIL;
+}
+
+/*
+ * Who inserts again and again at one place, each time in front of what was inserted before, like
+ * lines at the head of a list, makes a run: items of one client with one origin, each with the one
+ * before it as its right origin. When `right` is the latest item of the list, the scan for the next
+ * one passes exactly what the scan for `right` passed up to its left neighbour, and finds the same:
+ * the origin and the client are the same, so each is compared with the same outcome, and none of
+ * what it passes is a sibling, as nothing that was there before `right` has it as its right origin.
+ */
+static bool continues_run(const struct crdt_doc *doc, const struct item *item, uint32_t right)
+{
+    const struct latest *latest = &doc->latest[item->place % LATEST_LISTS];
+
+    return right != NIL && latest->item == right && latest->place == item->place &&
+           !(item->flags & ITEM_IS_KEYED) && doc->items[right].client == item->client &&
+           has_same_origin(item, &doc->items[right]);
+}
+
+/* ---- all of them ---- */
 
 /* From the last landmark below the item's client, or else from its origin `left`. */
 static enum scan_end run(struct crdt_doc *doc, struct scan *scan, const struct landmark_list *list,
@@ -352,10 +384,16 @@ uint32_t conflict_resolve(struct crdt_doc *doc, const struct item *item, uint32_
 {
     struct scan scan = {.item = item, .id = doc->clients[item->client].id, .right = right};
     const struct sibling_key key = key_of(item);
-    const struct landmark_list *list = find_list(doc, &key);
+    const struct landmark_list *list;
     bool is_before_right, has_outer_right;
-    enum scan_end end = run(doc, &scan, list, left);
+    enum scan_end end;
 
+    if (continues_run(doc, item, right)) {
+        doc->steps++;
+        return doc->items[right].left;
+    }
+    list = find_list(doc, &key);
+    end = run(doc, &scan, list, left);
     if (end == SCAN_UNKNOWN) {
         doc->steps += scan.count;
         unmark(doc, &scan);

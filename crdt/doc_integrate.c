@@ -18,6 +18,7 @@ struct place {
     uint32_t right;
     uint32_t at; /* as item->place, */
     bool is_keyed;
+    bool is_cut; /* `left` does not end with the origin */
 };
 
 void loading_begin(struct crdt_doc *doc, size_t len)
@@ -160,7 +161,9 @@ static inline bool find_neighbours(struct crdt_doc *doc, const struct item *item
         place->left = cut_left(doc, place->left, place->right);
     /* A right origin at or before the origin has split that: it does not end with `left` any more.
      * Nobody who is honest does this, and conflict_resolve() does not reckon with it. */
-    if (place->left != NIL && item_end(&doc->items[place->left]) != item->origin_clock + 1)
+    place->is_cut =
+        place->left != NIL && item_end(&doc->items[place->left]) != item->origin_clock + 1;
+    if (place->is_cut)
         landmarks_forget(doc);
     return true;
 }
@@ -339,9 +342,14 @@ static inline int add_item(struct crdt_doc *doc, uint32_t index, struct place *p
     }
     if ((!doc->loading || loading_joins(doc->loading)) && extend_left(doc, item, place)) {
         item_free(doc, index);
+        latest_forget(doc);
         return 0;
     }
     link_item(doc, item, index, place);
+    if (place->is_cut)
+        latest_forget(doc);
+    else if (!place->is_keyed)
+        latest_note(doc, index);
     item_register(doc, index);
     if (doc->loading)
         *loading_slot(doc->loading, item->client, item_end(item)) = index;
@@ -401,7 +409,7 @@ int doc_integrate(struct crdt_doc *doc, const struct batch *batch, const struct 
 {
     uint32_t client = batch->clients[record->client].client;
     uint32_t state = doc->clients[client].state, offset = state - record->clock;
-    struct place place = {NIL, NIL, NIL, false};
+    struct place place = {NIL, NIL, NIL, false, false};
     uint32_t index = item_new(doc);
     struct item *item = &doc->items[index]; /* made where it stays: nothing grows from here on */
     bool has_place;
@@ -450,7 +458,7 @@ __attribute__((flatten)) int doc_integrate_plain(struct crdt_doc *doc, const str
                                                  uint32_t client, uint32_t origin_client,
                                                  uint32_t right_client)
 {
-    struct place place = {NIL, NIL, NIL, false};
+    struct place place = {NIL, NIL, NIL, false, false};
     uint32_t index = item_new(doc);
     struct item *item = &doc->items[index];
 

@@ -528,6 +528,7 @@ void item_unlink(struct crdt_doc *doc, const struct item *item)
 {
     struct entry *entry = item->flags & ITEM_IS_KEYED ? &doc->entries[item->place] : NULL;
 
+    latest_forget(doc);
     if (item->left != NIL)
         doc->items[item->left].right = item->right;
     else

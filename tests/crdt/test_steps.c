@@ -109,6 +109,65 @@ Test(steps, what_was_passed_is_counted)
     crdt_doc_free(doc);
 }
 
+/* `count` letters of one client, each put in front of the one before, at the head of one text or,
+ * by turns, of two. */
+static struct crdt_doc *prepended(uint64_t client, uint64_t count, unsigned texts)
+{
+    struct crdt_doc *doc = crdt_doc_new(NULL);
+    const char letter = (char)('a' + client);
+
+    cr_assert(doc);
+    for (uint64_t i = 0; i < count; i++)
+        cr_assert_eq(crdt_text_insert(doc, client, crdt_root(i % texts ? "u" : "t", 1), 0, &letter,
+                                      1, NULL, NULL),
+                     0);
+    return doc;
+}
+
+static void expect_text(const struct crdt_doc *doc, const char *expected)
+{
+    struct crdt_buf text = {0};
+
+    cr_assert_eq(crdt_doc_read(doc, CRDT_KIND_TEXT, "t", 1, &text), 0);
+    cr_expect(text.len == strlen(expected) && !memcmp(text.data, expected, text.len));
+    crdt_buf_done(&text);
+}
+
+/* Two who were offline, and both put thousands of lines at the head of a document. */
+Test(steps, what_is_put_in_front_again_and_again_takes_few)
+{
+    for (unsigned texts = 1; texts <= 2; texts++) {
+        enum { COUNT = 10000 };
+        struct crdt_doc *docs[] = {prepended(1, COUNT, texts), prepended(2, COUNT, texts)};
+        struct crdt_buf updates[2] = {{0}, {0}}, whole = {0};
+        char expected[2 * COUNT + 1];
+        uint64_t steps;
+
+        for (int i = 0; i < 2; i++)
+            encode(docs[i], CRDT_V1, &updates[i]);
+        memset(expected, 'b', COUNT / texts);
+        memset(expected + COUNT / texts, 'c', COUNT / texts);
+        expected[2 * COUNT / texts] = 0;
+        for (int i = 0; i < 2; i++) {
+            cr_assert_eq(apply_buf(docs[i], &updates[1 - i], &steps), 0);
+            cr_expect_leq(steps, 4 * COUNT, "%d: %lu", i, (unsigned long)steps);
+            expect_text(docs[i], expected);
+        }
+        /* And whole, in one update. */
+        struct crdt_doc *copy = crdt_doc_new(NULL);
+        encode(docs[0], CRDT_V1, &whole);
+        cr_assert_eq(apply_buf(copy, &whole, &steps), 0);
+        cr_expect_leq(steps, 4 * COUNT, "%lu", (unsigned long)steps);
+        expect_text(copy, expected);
+        crdt_doc_free(copy);
+        crdt_buf_done(&whole);
+        for (int i = 0; i < 2; i++) {
+            crdt_buf_done(&updates[i]);
+            crdt_doc_free(docs[i]);
+        }
+    }
+}
+
 /* It makes no difference how many siblings have gathered at one place. */
 Test(steps, siblings_take_few)
 {
