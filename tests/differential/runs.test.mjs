@@ -38,8 +38,9 @@ const exchange = (random, replicas) => {
   Y.applyUpdate(to.doc, Y.encodeStateAsUpdate(from.doc, Y.encodeStateVector(to.doc)), 'remote');
 };
 
-test(`runs at one place, ${runs} histories from seed ${seed}`, async () => {
+test(`runs at one place, ${runs} histories from seed ${seed}`, async (t) => {
   const peer = new Peer();
+  t.after(() => peer.close()); /* also of a test that fails */
   for (let round = 0; round < runs; round++) {
     const random = new Random(seed + round);
     const replicas = random.shuffle([1, 2, 3, 4]).map((id) => replica(random, id * 1000));
