@@ -1,7 +1,6 @@
 /* permessage-deflate, where it is turned on: the clients that want it and the others share rooms.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { before, describe, test } from 'node:test';
 import WebSocket from 'ws';
 import {
@@ -9,6 +8,7 @@ import {
 } from '../conformance/wire.mjs';
 import { joinJson } from '../lib/json-client.mjs';
 import { suiteScope } from '../lib/scope.mjs';
+import { memoryOf } from '../lib/processes.mjs';
 import { startServer } from '../lib/server.mjs';
 import { converged, docHolds, joinYjs } from '../lib/yjs-client.mjs';
 import Y from '../lib/yjs.mjs';
@@ -23,10 +23,6 @@ class PlainSocket extends WebSocket {
 }
 
 const joinPlain = (t, server, room) => joinYjs(t, server, room, { Socket: PlainSocket });
-
-/* The most memory that a process has had. */
-const peakBytes = (pid) =>
-  Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) * 1024;
 
 describe('compression', () => {
   const scope = suiteScope();
@@ -67,13 +63,13 @@ describe('compression', () => {
     const pieces = slices(packed(Buffer.alloc(512 * MIB), { level: 9 }), 1024);
     const send = pieces.map((piece, i) => frame(i === 0 ? RSV1 | BINARY : MORE, piece));
     const row = { path: '/yjs/bomb', offer: 'permessage-deflate' };
-    const before = peakBytes(server.pid('gateway'));
+    const before = memoryOf(server.pid('gateway')).peak;
     const whole = frame(FIN | RSV1 | BINARY, Buffer.concat(pieces));
     for (const frames of [send, [whole]]) {
       const got = await talk(server.port, { ...row, send: frames });
       assert.equal(describeFrame(got.frames.at(-1)), 'close 1009');
     }
-    const grown = peakBytes(server.pid('gateway')) - before;
+    const grown = memoryOf(server.pid('gateway')).peak - before;
     assert.ok(grown < 64 * MIB, `${grown} bytes`);
   });
 });

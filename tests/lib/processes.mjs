@@ -39,6 +39,13 @@ export const childrenOf = (parent) =>
     .filter((found) => found?.parent === parent)
     .map(({ pid }) => pid);
 
+/* Bytes of memory that a process has and, at most, had: { resident, peak }; null if it has ended. */
+export const memoryOf = (pid) => {
+  const status = read(pid, 'status');
+  const field = (name) => new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] * 1024;
+  return status && { resident: field('VmRSS'), peak: field('VmHWM') };
+};
+
 /* Resolves when none of `pids` is alive. */
 export const gone = async (pids, deadlineMs = 20000) => {
   const end = Date.now() + deadlineMs;
