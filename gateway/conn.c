@@ -415,6 +415,7 @@ static void on_turn_end(void *ctx)
     struct conns *conns = ctx;
 
     conns->turn_bytes = 0;
+    conns->turn_inflated = 0;
 }
 
 struct conns *conns_new(struct loop *loop, const struct conns_setup *setup)

@@ -56,7 +56,9 @@ struct conn {
     struct stream stream;
     struct client_address client; /* of the last request, as far as it can be believed */
 
-    struct buffer in; /* HTTP: what is not yet a whole head, or waits for answers to be written */
+    /* HTTP: what is not yet a whole head, or waits for answers to be written. WebSocket: what was
+     * read and has to wait. */
+    struct buffer in;
     size_t in_scanned;
     char *headers;  /* more of them for the answer; or NULL */
     size_t in_need; /* bytes of the request in `in`, once its head is there and has a body */
@@ -99,7 +101,8 @@ struct conns {
     size_t count;
     size_t partial_bytes;
     size_t out_bytes;
-    size_t turn_bytes; /* read in this turn of the loop */
+    size_t turn_bytes;      /* read in this turn of the loop */
+    uint64_t turn_inflated; /* that compressed messages became in it */
     struct blob *ping;
     uint8_t buffer[READ_BUFFER];
 };
@@ -146,3 +149,7 @@ bool conn_enter(struct conn *c);
 void conn_pace_input(struct conn *c, size_t bytes);
 /* It waits no longer. */
 void conn_stop_pacing(struct conn *c);
+/* Has so much been inflated in this turn that compressed messages must wait for another? */
+bool conns_have_inflated(const struct conns *conns);
+/* Keeps bytes of a WebSocket until then. */
+void conn_hold(struct conn *c, const uint8_t *data, size_t len);

@@ -5,7 +5,8 @@
 
 #include <event2/event.h>
 
-#define LOOK_US 5000u /* between two looks at those that wait */
+#define LOOK_US      5000u      /* between two looks at those that wait */
+#define INFLATED_MAX (1u << 20) /* bytes that compressed messages may become in a turn */
 
 /* ---- how many ---- */
 
@@ -125,6 +126,29 @@ void conn_stop_pacing(struct conn *c)
     conn_resume(c);
 }
 
+/* A few bytes may become many, and the others wait while they do. */
+bool conns_have_inflated(const struct conns *conns)
+{
+    return conns->turn_inflated >= INFLATED_MAX;
+}
+
+void conn_hold(struct conn *c, const uint8_t *data, size_t len)
+{
+    buffer_append(&c->in, data, len);
+    wait_until(c, mono_now_us());
+}
+
+static void go_on(struct conn *c)
+{
+    struct buffer held = c->in;
+
+    conn_stop_pacing(c);
+    c->in = (struct buffer){0};
+    if (held.len > 0)
+        conn_handle_frames(c, held.data, held.len);
+    buffer_done(&held);
+}
+
 static void on_paced(evutil_socket_t fd, short what, void *ctx)
 {
     struct conns *conns = ctx;
@@ -136,7 +160,7 @@ static void on_paced(evutil_socket_t fd, short what, void *ctx)
     for (struct conn *c = LIST_FIRST(&conns->paced); c; c = next) {
         next = LIST_NEXT(c, paced);
         if (now_us >= c->paced_until_us)
-            conn_stop_pacing(c);
+            go_on(c);
     }
     if (!LIST_EMPTY(&conns->paced))
         (void)event_add(conns->on_paced, &(struct timeval){.tv_usec = LOOK_US});

@@ -200,6 +200,7 @@ static void handle_event(struct conn *c, enum ws_event_kind kind, const struct w
 {
     switch (kind) {
     case WS_EVENT_NONE:
+    case WS_EVENT_PIECE:
     case WS_EVENT_PONG: /* any bytes from the peer were counted as a sign of life */
         break;
     case WS_EVENT_MESSAGE:
@@ -227,6 +228,11 @@ static bool is_websocket(const struct conn *c)
     return c->state == CONN_OPEN || c->state == CONN_CLOSING;
 }
 
+static bool must_wait(const struct conn *c)
+{
+    return c->state == CONN_OPEN && c->ws.deflate && conns_have_inflated(c->conns);
+}
+
 void conn_handle_frames(struct conn *c, uint8_t *data, size_t len)
 {
     enum ws_event_kind kind = WS_EVENT_MESSAGE;
@@ -234,15 +240,19 @@ void conn_handle_frames(struct conn *c, uint8_t *data, size_t len)
     struct ws_event ev;
 
     c->pings = 0;
-    while (kind != WS_EVENT_NONE && is_websocket(c)) {
+    while (kind != WS_EVENT_NONE && is_websocket(c) && !must_wait(c)) {
+        uint64_t inflated = c->ws.inflated;
         kind = ws_parser_next(&c->ws, &data, &len, &ev);
+        c->conns->turn_inflated += c->ws.inflated - inflated;
         handle_event(c, kind, &ev);
     }
     if (c->state == CONN_OPEN)
-        conn_pace_input(c, bytes);
+        conn_pace_input(c, bytes - len);
+    if (c->state == CONN_OPEN && len > 0)
+        conn_hold(c, data, len);
     if (!is_websocket(c))
         return;
-    conn_set_partial(c, ws_parser_held_bytes(&c->ws));
+    conn_set_partial(c, ws_parser_held_bytes(&c->ws) + c->in.len);
     /* Compressed messages, with which one fills memory at little cost, leave half to the others. */
     size_t partial_max = c->ws.inflater ? CONN_PARTIAL_MAX / 2 : CONN_PARTIAL_MAX;
     if (c->conns->partial_bytes > partial_max)

@@ -305,6 +305,7 @@ static enum ws_event_kind take_compressed(struct ws_parser *p, struct slice byte
         if (r < 0)
             return fail(p, ret, WS_CLOSE_BAD_DATA, "the compressed data is damaged");
         size_t room = p->limits.message_bytes - p->message_len;
+        p->inflated += piece.len;
         kind = take_plain(p, slice_of(piece.data, piece.len < room ? piece.len : room), false, ret);
         if (kind == WS_EVENT_NONE && piece.len > room)
             return fail(p, ret, WS_CLOSE_TOO_LARGE, "the message is over the size limit");
@@ -363,6 +364,8 @@ static enum ws_event_kind read_payload(struct ws_parser *p, uint8_t **data, size
 
     if (n > *len)
         n = *len;
+    if (p->is_compressed && !is_control(p) && n > WS_PIECE_MAX)
+        n = WS_PIECE_MAX;
     ws_mask(start, n, frame_mask(p), p->frame_got);
     *data += n;
     *len -= n;
@@ -385,7 +388,7 @@ enum ws_event_kind ws_parser_next(struct ws_parser *p, uint8_t **data, size_t *l
         case WS_PARSER_PAYLOAD:
             kind = read_payload(p, data, len, ret);
             if (kind == WS_EVENT_NONE && p->state == WS_PARSER_PAYLOAD)
-                return kind;
+                return *len > 0 ? WS_EVENT_PIECE : WS_EVENT_NONE;
             break;
         case WS_PARSER_ENDED:
             *data += *len;

@@ -43,11 +43,13 @@ enum ws_close {
 };
 
 #define WS_HEAD_MAX    14u  /* bytes of a frame's header */
+#define WS_PIECE_MAX   256u /* of a compressed message, which may become a thousand times as much */
 #define WS_CONTROL_MAX 125u /* payload bytes of a control frame */
 #define WS_REASON_MAX  123u /* of them for the text of a close frame */
 
 enum ws_event_kind {
-    WS_EVENT_NONE, /* all bytes were taken, more are needed */
+    WS_EVENT_NONE,  /* all bytes were taken, more are needed */
+    WS_EVENT_PIECE, /* some of a compressed message was taken; the rest may wait */
     WS_EVENT_MESSAGE,
     WS_EVENT_PING,
     WS_EVENT_PONG,
@@ -79,6 +81,7 @@ struct ws_parser {
     struct deflate *deflate; /* NULL: compression was not agreed on */
     uint64_t frames;         /* whose header was good */
     uint64_t control_frames; /* of them */
+    uint64_t inflated;       /* bytes that compressed messages became */
 
     uint8_t head[WS_HEAD_MAX];
     uint8_t head_len;

@@ -58,7 +58,8 @@ static void feed(struct ws_parser *p, struct slice piece, struct trace *t)
     CHECK(copy);
     memcpy(copy, piece.data, piece.len);
     while ((kind = ws_parser_next(p, &data, &len, &ev)) != WS_EVENT_NONE)
-        note_event(t, kind, &ev);
+        if (kind != WS_EVENT_PIECE)
+            note_event(t, kind, &ev);
     CHECK(len == 0 && data == copy + piece.len);
     CHECK(p->message_len <= MESSAGE_MAX && p->message_cap <= MESSAGE_MAX);
     CHECK(!t->is_ended || (!ws_parser_is_midway(p) && ws_parser_held_bytes(p) == 0));

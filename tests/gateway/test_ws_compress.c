@@ -57,7 +57,9 @@ static enum ws_event_kind feed(struct ws_parser *p, uint8_t first, struct slice 
     for (size_t at = 0; at < len && last != WS_EVENT_FAIL; at += piece) {
         uint8_t *data = frame + at;
         size_t left = piece < len - at ? piece : len - at;
-        last = ws_parser_next(p, &data, &left, ret);
+        do
+            last = ws_parser_next(p, &data, &left, ret);
+        while (last == WS_EVENT_PIECE);
         cr_assert(left == 0 || last == WS_EVENT_FAIL);
     }
     free(frame);
@@ -422,4 +424,36 @@ Test(ws_compress, answers_in_parts)
     expect_frame(&rest, WS_FIN | WS_TEXT, slice_str("last"));
     cr_expect_eq(rest.len, 0);
     answer_unref(a);
+}
+
+/* A turn of the loop can end between the pieces of what becomes much. */
+Test(ws_compress, a_bomb_comes_in_pieces)
+{
+    static const struct ws_limits large = {.message_bytes = 16 << 20, .fragments = FRAGMENTS};
+    struct deflate *d = deflate_new();
+    uint8_t *zeros = calloc(1, 8 << 20);
+    struct ws_event ev;
+    struct ws_parser p;
+    size_t packed_len, len;
+    uint64_t most = 0;
+    enum ws_event_kind kind;
+
+    uint8_t *packed = pack(zeros, 8 << 20, &packed_len);
+    uint8_t *frame = client_frame(WS_FIN | WS_RSV1 | WS_BINARY, slice_of(packed, packed_len), &len);
+    uint8_t *data = frame;
+    ws_parser_init(&p, &large, d);
+    do {
+        uint64_t before = p.inflated;
+        kind = ws_parser_next(&p, &data, &len, &ev);
+        most = p.inflated - before > most ? p.inflated - before : most;
+    } while (kind == WS_EVENT_PIECE);
+    cr_assert_eq(kind, WS_EVENT_MESSAGE);
+    cr_expect_eq(ev.payload.len, 8 << 20);
+    cr_expect_eq(p.inflated, 8 << 20);
+    cr_expect_leq(most, WS_PIECE_MAX * 1100, "%lu", (unsigned long)most);
+    ws_parser_done(&p);
+    deflate_free(d);
+    free(frame);
+    free(packed);
+    free(zeros);
 }

@@ -15,7 +15,7 @@ import { poll } from '../lib/wait.mjs';
 
 const ATTACK_MS = 3000;
 const MIB = 1 << 20;
-const MEMORY_MAX = 64 * MIB; /* more than before, or of a room; some messages of 16 MiB are in it */
+const MEMORY_MAX = 96 * MIB; /* more than before, or of a room; four messages of 16 MiB are in it */
 
 const mib = (bytes) => (bytes / MIB).toFixed(0);
 const mibs = (byRole) => Object.entries(byRole).map(([role, bytes]) => `${role} ${mib(bytes)}`);
