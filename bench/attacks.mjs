@@ -1,7 +1,7 @@
 /*
  * What hostile clients cost the others: each attack of tests/lib/attacks.mjs runs for some seconds
- * against a server of its own, while two clients in a room of their own write on. Prints figures and
- * judges none.
+ * against a server of its own, while two clients in a room of their own write on. Prints figures
+ * and judges none.
  *
  *     ./dev bench attacks [--seconds 5] [--only NAME] [--gateways 1]
  */
@@ -41,8 +41,8 @@ const print = (name, { figures, counts, growth, rooms }) => {
 };
 
 console.log(`${values.seconds} s each, ${machine()}; asked: p99 of the arrival <= ${ASKED_MS} ms`);
-console.log(`${' '.repeat(36)}${'arrival: p50, p99, max'.padStart(24)} ` +
-  `${'ack: p50, p99, max'.padStart(24)}  MiB more: gateway, roomd, snapshotd; largest room`);
+const heading = ['arrival: p50, p99, max', 'ack: p50, p99, max'].map((text) => text.padStart(24));
+console.log(`${' '.repeat(36)}${heading.join(' ')}  MiB more: gateway, roomd, snapshotd; a room's`);
 for (const [name, { options = [] }] of Object.entries(ATTACKS)) {
   if (!name.includes(values.only)) continue;
   const all = ['--gateways', values.gateways, '--room-idle-ms', '100', ...options];

@@ -11,6 +11,7 @@ const counts = {};
 await ATTACKS[name].run({
   port: Number(port),
   isOver: () => Date.now() >= end,
+  over: new Promise((done) => setTimeout(done, Number(ms))),
   count: (what, by = 1) => {
     counts[what] = (counts[what] ?? 0) + by;
   },

@@ -1,8 +1,8 @@
 /*
  * What hostile clients do, as a table; each runs in a process of its own (attacker.mjs), so that
- * its work does not slow the clock of those who watch. What would burn the processor in the attacker is
- * made beforehand, and what would only burn it is paced: the server is to be measured, which shares
- * the machine with both.
+ * its work does not slow the clock of those who watch. What would burn the processor in the attacker
+ * is made beforehand, and what would only burn it is paced: the server is to be measured, which
+ * shares the machine with both.
  */
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
@@ -11,6 +11,7 @@ import {
   BINARY, CLOSE, FIN, MORE, RSV1, binary, closing, frame, packed, ping, upgrade,
 } from '../conformance/wire.mjs';
 import { UPDATE, syncMessage } from './raw-yjs.mjs';
+import { turn } from './wait.mjs';
 import Y from './yjs.mjs';
 
 const MIB = 1 << 20;
@@ -19,24 +20,36 @@ const DEFLATE = ['Sec-WebSocket-Extensions: permessage-deflate'];
 
 /* ---- sockets ---- */
 
+/* Resolves when the socket emits the event or is closed, at the latest when the attack is over: a
+ * server may well keep those waiting who ask for too much. */
+const happens = (enemy, socket, event) =>
+  Promise.race([
+    enemy.over,
+    new Promise((done) => {
+      const settle = () => {
+        socket.off(event, settle).off('close', settle);
+        done();
+      };
+      socket.on(event, settle).on('close', settle);
+    }),
+  ]);
+
 /* A connected socket, or one that is closed already. */
-const opened = (port) =>
-  new Promise((done) => {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    socket.on('error', () => {});
-    socket.once('connect', () => done(socket)).once('close', () => done(socket));
-  });
+const opened = async (enemy) => {
+  const socket = connect({ port: enemy.port, host: '127.0.0.1', noDelay: true });
+  socket.on('error', () => {});
+  await happens(enemy, socket, 'connect');
+  return socket;
+};
 
 const CLOSE_FRAME = FIN | CLOSE;
 
 /* A WebSocket at `path` that has its handshake behind it. It throws away what comes, and goes when
  * it is told to; the codes are counted. */
 const joined = async (enemy, path, lines = []) => {
-  const socket = await opened(enemy.port);
-  await new Promise((done) => {
-    socket.once('data', done).once('close', done);
-    socket.write(upgrade(path, lines));
-  });
+  const socket = await opened(enemy);
+  socket.write(upgrade(path, lines));
+  await happens(enemy, socket, 'data');
   socket.on('data', (chunk) => {
     if (chunk[0] !== CLOSE_FRAME || chunk.length < 4) return;
     enemy.count(`closed ${chunk.readUInt16BE(2)}`);
@@ -45,22 +58,17 @@ const joined = async (enemy, path, lines = []) => {
   return socket;
 };
 
-/* Resolves when the socket takes more, or is closed: then with false. */
-const written = (socket, bytes) =>
-  new Promise((done) => {
-    if (socket.destroyed) return done(false);
-    const settle = () => {
-      socket.off('drain', settle).off('close', settle);
-      done(!socket.destroyed);
-    };
-    socket.on('drain', settle).on('close', settle);
-    if (socket.write(bytes)) setImmediate(settle);
-  });
+/* Resolves when the socket takes more; with false if it does not, because it is closed. */
+const written = async (enemy, socket, bytes) => {
+  if (!socket.destroyed && !socket.write(bytes)) await happens(enemy, socket, 'drain');
+  else await turn();
+  return !socket.destroyed;
+};
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /* `width` times at once, again and again until the attack is over: attack(i) resolves with a
- * socket, which the last ones keep until the process ends, so that what they cost can be looked at. */
+ * socket. The last ones stay until the process ends, so that what they cost can be looked at. */
 const again = ({ isOver }, width, attack, pauseMs = 10) =>
   Promise.all(Array.from({ length: width }, async (_, i) => {
     while (!isOver()) {
@@ -72,7 +80,7 @@ const again = ({ isOver }, width, attack, pauseMs = 10) =>
 
 /* Sends what next() gives for as long as that is taken. */
 const flood = async (enemy, socket, next, what, { by = 1, pauseMs = 0 } = {}) => {
-  while (!enemy.isOver() && (await written(socket, next()))) {
+  while (!enemy.isOver() && (await written(enemy, socket, next()))) {
     enemy.count(what, by);
     if (pauseMs) await pause(pauseMs);
   }
@@ -120,13 +128,11 @@ const edits = (bytes) => {
 
 /* ---- the attacks ---- */
 
-const nothing = async (enemy) => {
-  while (!enemy.isOver()) await pause(10);
-};
+const nothing = ({ over }) => over;
 
 const slowHeaders = (enemy) =>
   again(enemy, 500, async () => {
-    const socket = await opened(enemy.port);
+    const socket = await opened(enemy);
     enemy.count('connections');
     socket.resume().write('GET /yjs/slow HTTP/1.1\r\nHost: localhost\r\nX-Slow: ');
     return flood(enemy, socket, () => 'x', 'bytes', { pauseMs: 500 });
@@ -135,7 +141,7 @@ const slowHeaders = (enemy) =>
 /* Half of them say nothing at all, the others all but the last line. */
 const halfOpen = (enemy) =>
   again(enemy, 1000, async (i) => {
-    const socket = await opened(enemy.port);
+    const socket = await opened(enemy);
     enemy.count('connections');
     if (i % 2) socket.write(upgrade('/yjs/half').slice(0, -2));
     return refused(enemy, socket.resume());
@@ -176,7 +182,7 @@ const LARGEST = [
 const largestMessages = (enemy) =>
   again(enemy, 2, async () => {
     const socket = await joined(enemy, '/yjs/largest');
-    for (const part of LARGEST) await written(socket, part);
+    for (const part of LARGEST) await written(enemy, socket, part);
     enemy.count('messages');
     return refused(enemy, socket);
   });
@@ -200,9 +206,9 @@ const GARBAGE = [
 const garbageFlood = (enemy) =>
   again(enemy, 8, async (i) => {
     const isHttp = i % 4 !== 0;
-    const socket = isHttp ? await joined(enemy, '/yjs/garbage') : await opened(enemy.port);
+    const socket = isHttp ? await joined(enemy, '/yjs/garbage') : await opened(enemy);
     enemy.count('connections');
-    await written(socket.resume(), GARBAGE[i % GARBAGE.length]());
+    await written(enemy, socket.resume(), GARBAGE[i % GARBAGE.length]());
     return socket;
   });
 
@@ -211,7 +217,7 @@ const zipBombs = (enemy) => {
   return again(enemy, 4, async () => {
     const socket = await joined(enemy, '/yjs/bombs', DEFLATE);
     enemy.count('bombs');
-    await written(socket, bomb);
+    await written(enemy, socket, bomb);
     return refused(enemy, socket);
   });
 };
@@ -240,7 +246,7 @@ const ROOM_NAMES = 10000;
 const randomRooms = (enemy) => {
   let left = ROOM_NAMES;
   return again(enemy, 20, async () => {
-    if (left === 0) return opened(enemy.port);
+    if (left === 0) return opened(enemy);
     left -= 1;
     enemy.count('rooms');
     return joined(enemy, `/yjs/${randomBytes(8).toString('hex')}`);
@@ -259,7 +265,8 @@ const largeUpdates = (enemy) => {
     flood(enemy, await joined(enemy, '/yjs/large'), nextEdit, 'edits'));
 };
 
-/* Each attack by its name: what it does until it is over, and the settings that it needs. */
+/* Each attack by its name, with the settings that it needs: `run` does it with an `enemy`, who has
+ * `port`, isOver(), the promise `over` and count(what, by). */
 export const ATTACKS = {
   'no attack, to compare with': { run: nothing },
   'slow headers': { run: slowHeaders },
