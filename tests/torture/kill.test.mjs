@@ -70,11 +70,14 @@ const chooseRoom = async ({ server, kills, dice }) => {
   return found ? processVictim('room', found.pid, found.room) : null;
 };
 
-/* null while it is not up again. */
+/* null while it is not up again. Rooms are forked from roomd and have its arguments, but no room was
+ * started by the launcher. */
 const chooseDaemon = ({ server, postgres, dice }) => {
   const name = dice.pick(postgres ? [...DAEMONS, 'postgres'] : DAEMONS);
   if (name === 'postgres') return postgresVictim(postgres);
-  const found = server.processes().find(({ program }) => program === `concord-${name}`);
+  const found = server.processes().find(
+    ({ program, parent }) => program === `concord-${name}` && parent === server.launcher.pid,
+  );
   return found ? processVictim(name, found.pid) : null;
 };
 
