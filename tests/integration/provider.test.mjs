@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import WebSocket from 'ws';
+import WebSocket, { WebSocketServer } from 'ws';
 import * as Y from '../../web/node_modules/yjs/dist/yjs.mjs';
 import { Provider, roomUrl } from '../../web/src/provider.js';
 import { joinJson } from '../lib/json-client.mjs';
@@ -178,6 +178,27 @@ describe('provider of the pages', () => {
     await peersAre(b, (states) => !states.has(id), 'Ada has left');
     a.provider.connect();
     await peersAre(b, (states) => states.get(id)?.user?.name === 'Ada', 'Ada is back');
+  });
+
+  test('it comes back when a server that restarts advises to, and not before', async (t) => {
+    const listener = new WebSocketServer({ port: 0, host: '127.0.0.1' });
+    t.after(() => listener.close());
+    await once(listener, 'listening');
+    const connections = [];
+    listener.on('connection', (socket) => {
+      connections.push(performance.now());
+      if (connections.length === 1) socket.close(1012, 'service restart: reconnect in 1500 ms');
+    });
+    const doc = new Y.Doc();
+    const provider = new Provider(`ws://127.0.0.1:${listener.address().port}/rooms/r/ws`, doc);
+    t.after(() => provider.destroy());
+    const notices = [];
+    provider.on('notice', (text) => text && notices.push(text));
+    provider.connect();
+    await once(listener, 'connection');
+    await once(listener, 'connection');
+    assert.ok(connections[1] - connections[0] >= 1500);
+    assert.deepEqual(notices, []);
   });
 
   test('an edit that the server refuses is not called saved', async (t) => {

@@ -38,10 +38,21 @@ const RETRYABLE = new Set(['load_failed', 'storage_full', 'unavailable', 'too_ma
 /* WebSocket close codes. */
 const NORMAL = 1000;
 const TOO_LARGE = 1009;
+const RESTART = 1012;
+
+/* A server that is about to restart spreads its clients over time. */
+const ADVICE = /reconnect in (\d+) ms$/;
+const ADVICE_MAX_MS = 30000;
 
 const backoffMs = (attempt) => {
   const full = Math.min(BACKOFF_FIRST_MS * 2 ** attempt, BACKOFF_MAX_MS);
   return full / 2 + Math.random() * (full / 2);
+};
+
+/* When the server advises to come back; null if it says nothing of it. */
+const advisedMs = (code, reason) => {
+  const advice = code === RESTART && ADVICE.exec(reason);
+  return advice ? Math.min(Number(advice[1]), ADVICE_MAX_MS) : null;
 };
 
 /* The address of a room's socket beside the page at `base`. */
@@ -144,10 +155,13 @@ export class Provider extends ObservableV2 {
     this.isSynced = false;
     clearTimeout(this.timers.silence);
     this.forgetOthers();
-    if (reason) this.notice(reason);
+    const advised = advisedMs(code, reason);
+    if (reason && advised === null) this.notice(reason);
     if (code === TOO_LARGE && this.unacked.size > 0) this.isRefused = true;
     if (this.isWanted) {
-      this.timers.reconnect = setTimeout(() => this.open(), backoffMs(this.attempt));
+      this.timers.reconnect = setTimeout(
+        () => this.open(), advised ?? backoffMs(this.attempt),
+      );
       this.attempt += 1;
     }
     this.updateStatus();
