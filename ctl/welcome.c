@@ -2,6 +2,8 @@
 
 #include "common/address.h"
 
+#include <string.h>
+
 void welcome_print(FILE *out, const char *host, uint32_t port, bool has_tls)
 {
     char *http CLEANUP_FREE = address_url(has_tls ? "https" : "http", host, port);
@@ -15,6 +17,16 @@ void welcome_print(FILE *out, const char *host, uint32_t port, bool has_tls)
                   "  const doc = new Y.Doc()\n"
                   "  const provider = new WebsocketProvider('%s/yjs', 'demo', doc)\n\n",
                   ws);
+    (void)fprintf(out,
+                  "Hocuspocus:\n"
+                  "  import { HocuspocusProvider } from '@hocuspocus/provider'\n"
+                  "  new HocuspocusProvider({ url: '%s/hocuspocus', name: 'demo' })\n\n",
+                  ws);
+    (void)fprintf(out,
+                  "y-sweet:\n"
+                  "  import { DocumentManager } from '@y-sweet/sdk'\n"
+                  "  new DocumentManager('%s://%s')\n\n",
+                  has_tls ? "yss" : "ys", strstr(ws, "://") + 3);
     (void)fprintf(out,
                   "JSON, in a browser or Node 22:\n"
                   "  const socket = new WebSocket('%s/rooms/demo/ws')\n"
