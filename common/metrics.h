@@ -25,6 +25,8 @@
       "Clients that were closed with a refusal.")                                                  \
     M(GATEWAY_BAD_TOKENS, gateway, counter, "concord_refused_tokens_total",                        \
       "Tokens that were not valid.")                                                               \
+    M(GATEWAY_TLS_FAILURES, gateway, counter, "concord_tls_failures_total",                        \
+      "Connections whose TLS handshake failed.")                                                   \
     M(ROOMS, roomd, gauge, "concord_rooms", "Rooms that have a process.")                          \
     M(ROOM_STARTS, roomd, counter, "concord_room_starts_total", "Room processes started.")         \
     M(ROOM_RESTARTS, roomd, counter, "concord_room_restarts_total",                                \

@@ -1,6 +1,7 @@
 #include "gateway/tls.h"
 
 #include "common/log.h"
+#include "common/metrics.h"
 #include "common/txq.h"
 
 #include <errno.h>
@@ -161,6 +162,7 @@ static int describe_loss(struct tls *tls, int error, int saved_errno)
     unsigned long code = ERR_peek_error();
     int reason = ERR_GET_LIB(code) == ERR_LIB_SSL ? ERR_GET_REASON(code) : 0;
 
+    metric_add(METRIC_GATEWAY_TLS_FAILURES, SSL_in_init(tls->ssl) != 0);
     if (error == SSL_ERROR_SYSCALL)
         return lose(tls, saved_errno ? -saved_errno : -ECONNRESET);
     log_debug("TLS: %s", reason_of(code));

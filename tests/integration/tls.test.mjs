@@ -143,6 +143,8 @@ describe('clients over TLS', () => {
     assert.match((await dialError(tls, old)).message, /alert protocol version/);
     const h2 = await dialError(tls, { ALPNProtocols: ['h2'] });
     assert.match(h2.message, /no application protocol/);
+    const metrics = await fetchText(tls, '/metrics');
+    assert.match(metrics, /^concord_tls_failures_total\{process="gateway-0"\} [1-9]/m);
   });
 
   test('a session is resumed', async (st) => {
