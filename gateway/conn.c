@@ -345,11 +345,15 @@ static void look_for_progress(struct conn *c, uint64_t now)
 {
     int unsent = c->stall_ms != 0 ? stream_unsent(&c->stream) : c->unsent;
 
-    if (unsent < c->unsent) {
+    if (unsent < c->unsent)
         c->stall_ms = now;
-        c->pings = 0;
-    }
     c->unsent = unsent;
+}
+
+static bool is_gone(const struct conn *c, uint64_t now)
+{
+    return c->stall_ms != 0 &&
+           (now > c->stall_ms + CONN_DEAF_MS || stream_silent_ms(&c->stream) > CONN_GONE_MS);
 }
 
 static void tick_open(struct conn *c, uint64_t now)
@@ -360,12 +364,12 @@ static void tick_open(struct conn *c, uint64_t now)
         return;
     }
     look_for_progress(c, now);
-    if (c->stall_ms != 0 && now > c->stall_ms + CONN_DEAF_MS) {
+    if (is_gone(c, now)) {
         conn_set_state(c, CONN_DEAD);
         return;
     }
     /* While we do not read, an answer to a ping is not seen. */
-    if (now >= c->ping_ms && !c->is_paused) {
+    if (now >= c->ping_ms && !c->is_paused && c->stall_ms == 0) {
         if (c->pings == CONN_PINGS_MAX) {
             conn_set_state(c, CONN_DEAD);
             return;

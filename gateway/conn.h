@@ -20,9 +20,12 @@
  * What is sent is either the client's own, like an answer, or shared: what everybody in a room
  * gets. When more than limit_queue_bytes would wait for a WebSocket its shared frames are dropped
  * and its owner is told (on_behind); once all the rest is written it is told again (on_caught_up).
- * Above the bound with frames of its own alone it is closed with 1013. One whose peer takes nothing
- * for CONN_DEAF_MS is taken for dead: nothing at all, not as much as one packet, as the system does
- * not tell of less than a third of its own queue.
+ * Above the bound with frames of its own alone it is closed with 1013.
+ *
+ * While its socket is full a WebSocket is not pinged: the answer may be far behind. A slow reader
+ * is no dead one, and looks like it for long: with nothing free in its socket, the peer's host
+ * tells of room only when a good part of that is free again, which may be hundreds of kilobytes.
+ * Until then it answers us, at least every two minutes (RFC 9293, section 3.8.6.1).
  *
  * One that sends faster than its limits allow is not read until it has waited for it.
  */
@@ -38,7 +41,8 @@
 #define CONN_PARTIAL_MAX  (512u << 20) /* bytes of incomplete messages and bodies, all together */
 #define CONN_IDLE_MS      30000u       /* between two requests */
 #define CONN_STALL_MS     30000u       /* an answer of which nothing can be written */
-#define CONN_DEAF_MS      90000u       /* the same of what a WebSocket is sent */
+#define CONN_DEAF_MS      600000u      /* the same of what a WebSocket is sent: nothing is taken, */
+#define CONN_GONE_MS      150000u      /* or nothing at all is heard of the peer's host */
 #define CONN_MESSAGE_MS   30000u       /* for a message, and one second more for each: */
 #define CONN_MESSAGE_RATE 16384u       /* bytes of it received */
 #define CONN_PING_MS      25000u

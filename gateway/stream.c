@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -119,6 +121,14 @@ int stream_unsent(const struct stream *s)
     int bytes = 0;
 
     return ioctl(s->fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+uint32_t stream_silent_ms(const struct stream *s)
+{
+    struct tcp_info info;
+    socklen_t len = sizeof(info);
+
+    return getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ? 0 : info.tcpi_last_ack_recv;
 }
 
 int stream_shut(struct stream *s)

@@ -51,6 +51,8 @@ WARN_UNUSED ssize_t stream_read(struct stream *s, void *buffer, size_t size);
 WARN_UNUSED int stream_write(struct stream *s, struct txq *q, size_t bytes);
 /* Bytes that the socket holds and the peer's has not taken yet. */
 int stream_unsent(const struct stream *s);
+/* How long nothing was heard of the peer's host; 0 if that is not known. */
+uint32_t stream_silent_ms(const struct stream *s);
 /* Ends our direction, everything being written. -EAGAIN: not before it is writable. */
 WARN_UNUSED int stream_shut(struct stream *s);
 
