@@ -292,6 +292,20 @@ for (const version of NEWER) {
   });
 }
 
+/* Version 2 connects again at once when its connection ends. */
+test('who comes back at once is kept waiting while a room is not to be had', async (t) => {
+  const server = await startServer(t, { options: ['--limit-rooms-tenant', '1'] });
+  const other = await joinYjs(t, server, 'taken');
+  const start = performance.now();
+  const client = openDocument(t, openSocket(t, server, { version: '2.x' }), 'wanted');
+  const { network } = client;
+  await poll(() => network.closes.length === 2, 'two ends');
+  assert.ok(performance.now() - start >= 2000, 'each came after a second at least');
+  assert.ok(network.opened <= 3);
+  assert.deepEqual(network.closes, [1008, 1008]);
+  assert.ok(other.provider.synced);
+});
+
 describe('what only version 4 has', () => {
   const suite = suiteScope();
   let server;
