@@ -121,16 +121,25 @@ struct event_base *loop_base(struct loop *loop)
     return loop->base;
 }
 
+static void turn(struct loop *loop, int flags)
+{
+    if (event_base_loop(loop->base, flags | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
+        log_panic("the event loop failed");
+    for (size_t i = 0; i < loop->hook_count; i++)
+        loop->hooks[i].fn(loop->hooks[i].ctx);
+    run_work(&loop->reap);
+}
+
 int loop_run(struct loop *loop)
 {
-    while (!loop->is_stopped) {
-        if (event_base_loop(loop->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY) < 0)
-            log_panic("the event loop failed");
-        for (size_t i = 0; i < loop->hook_count; i++)
-            loop->hooks[i].fn(loop->hooks[i].ctx);
-        run_work(&loop->reap);
-    }
+    while (!loop->is_stopped)
+        turn(loop, EVLOOP_ONCE);
     return loop->status;
+}
+
+void loop_turn(struct loop *loop)
+{
+    turn(loop, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 void loop_stop(struct loop *loop, int status)

@@ -22,6 +22,8 @@ struct event_base *loop_base(struct loop *loop);
 
 /* Runs until loop_stop(); returns the status given there. */
 int loop_run(struct loop *loop);
+/* One turn that waits for nothing, for who has a loop of their own around this one. */
+void loop_turn(struct loop *loop);
 void loop_stop(struct loop *loop, int status);
 /* SIGTERM and SIGINT call `fn`; NULL stops the loop with status 0. */
 void loop_on_terminate(struct loop *loop, loop_fn fn, void *ctx);

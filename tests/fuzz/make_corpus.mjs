@@ -899,3 +899,49 @@ write('hocuspocus', {
   pong: hex('0a'),
   nothing: Buffer.alloc(0),
 });
+
+/* ---- what a hostile room sends to a gateway (fuzz_room_link.c) ---- */
+
+const session = (i) => Buffer.concat([hex('cf'), utf8(`SESSION${i}`)]);
+const bodies = (...list) =>
+  Buffer.concat([
+    Buffer.from([0]),
+    ...list.flatMap((body) => [Buffer.from([body.length & 0xff, body.length >> 8]), body]),
+  ]);
+const onWire = (...list) =>
+  Buffer.concat([
+    Buffer.from([1]),
+    ...list.flatMap((body) => [Buffer.from([body.length, 0, 0, 0]), body]),
+  ]);
+const WELCOME = message(66, U64, 0, 0);
+const theEdit = bin(Buffer.from(Y.encodeStateAsUpdate(text())));
+const NONE = bin(Buffer.alloc(0));
+const PRESENCE = bin(hex('01 07 01 02 7b7d'));
+write('room_link', {
+  welcome: bodies(WELCOME),
+  'welcome-twice': bodies(WELCOME, WELCOME),
+  'welcome-far': bodies(message(66, U64, U64, 0)),
+  update: bodies(WELCOME, message(61, 1, session(0), theEdit, NONE), message(65, 1)),
+  'update-v2': bodies(WELCOME, message(61, 1, 0, theEdit, theEdit)),
+  'update-again': bodies(WELCOME, message(61, 1, 0, theEdit, NONE), message(61, 1, 0, theEdit, NONE)),
+  'update-without-welcome': bodies(message(61, 1, 0, theEdit, NONE)),
+  'update-that-is-none': bodies(WELCOME, message(61, 1, 0, bin(hex('09 09')), NONE)),
+  presence: bodies(WELCOME, message(62, 0, 0, PRESENCE), message(62, session(0), 0, PRESENCE)),
+  'presence-for-one': bodies(WELCOME, message(62, 0, session(1), PRESENCE)),
+  'presence-that-is-none': bodies(WELCOME, message(62, 0, 0, bin(hex('ff ff')))),
+  applied: bodies(WELCOME, message(63, session(0), 1, 1), message(63, U64, 1, 1)),
+  rejected: bodies(WELCOME, ...[0, 1, 2, 3].map((i) => message(64, session(i), 0, 8))),
+  'rejected-presence': bodies(WELCOME, message(64, session(0), 1, 12), message(64, session(3), 5, 7)),
+  'rejected-for-no-reason': bodies(WELCOME, message(64, session(2), 1, U32)),
+  stored: bodies(WELCOME, message(65, 5), message(65, 3), message(65, U64)),
+  view: bodies(WELCOME, message(67, session(2), 1, bin(utf8('[]\n')))),
+  'view-of-another': bodies(WELCOME, message(67, session(0), 1, bin(utf8('{}')))),
+  change: bodies(WELCOME, message(68, 1, 1, session(2), bin(utf8('[]')))),
+  'of-nobody': bodies(WELCOME, message(63, U64, 1, 1), message(64, U64, 1, 1), message(67, U64, 1, NONE)),
+  'of-another-process': bodies(message(1, 7, ...NAMES), WELCOME),
+  'no-message': bodies(hex('c0')),
+  'on-the-wire': onWire(WELCOME, message(65, 5)),
+  'no-frame': Buffer.concat([hex('01'), hex('ff ff ff ff 00')]),
+  'half-a-frame': Buffer.concat([hex('01'), hex('20 00 00 00 92')]),
+  'empty-frame': Buffer.concat([hex('01'), hex('00 00 00 00')]),
+});
