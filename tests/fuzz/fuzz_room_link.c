@@ -3,15 +3,12 @@
  * real one, in this process; roomd, the room and the clients are played. Whatever comes, the
  * gateway goes on, and lets go of clients and room when they go.
  *
- * An input is a first octet, whose lowest bit says that the rest are the bytes on the wire; else
- * the rest are bodies of frames, each behind its length in two octets (little endian). No search
- * finds the numbers of sessions: "SESSION0" to "SESSION3" stand for those of the clients, in the
- * order in which they join.
+ * Inputs are as fuzz_ipc.h says. No search finds the numbers of sessions: "SESSION0" to "SESSION3"
+ * stand for those of the clients, in the order in which they join.
  */
-#include "fuzz.h"
+#include "fuzz_ipc.h"
 
 #include "common/config.h"
-#include "common/ipc.h"
 #include "common/names.h"
 #include "common/segment.h"
 #include "gateway/gateway.h"
@@ -20,19 +17,13 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ftw.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define CLIENTS    4
-#define TURNS_MAX  100000
-#define MARK_BYTES 8u
+#define CLIENTS 4
 
 static const char *const requests[CLIENTS] = {"/yjs/r", "/rooms/r/ws", "/rooms/r/ws?data=ops",
                                               "/hocuspocus"};
 
 static struct {
-    char dir[32];
     struct loop *loop;
     struct gateway *gateway;
     uint16_t port;
@@ -129,19 +120,6 @@ static void on_accept(void *ctx, int fd)
 
 /* ---- the world ---- */
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-static void remove_dir(void)
-{
-    (void)nftw(world.dir, remove_one, 4, FTW_DEPTH | FTW_PHYS);
-}
-
 static void turn(void)
 {
     loop_turn(world.loop);
@@ -183,15 +161,13 @@ static void make_world(void)
     char port[8];
     int rest;
 
-    memcpy(world.dir, "/tmp/concord-fuzz-XXXXXX", sizeof("/tmp/concord-fuzz-XXXXXX"));
-    CHECK(mkdtemp(world.dir));
-    CHECK(atexit(remove_dir) == 0);
+    fuzz_make_dir();
     world.port = free_port();
     (void)snprintf(port, sizeof(port), "%u", world.port);
     char *argv[] = {"--run",
-                    world.dir,
+                    fuzz_dir,
                     "--data",
-                    world.dir,
+                    fuzz_dir,
                     "--port",
                     port,
                     "--log-level",
@@ -212,6 +188,17 @@ static void make_world(void)
 
 /* ---- clients ---- */
 
+/* Ports that were used wait for a minute: each connection comes from another address. */
+static void bind_somewhere(int fd)
+{
+    static uint32_t next;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(0x7f010000u + next++ % 0xfe0000u)};
+
+    CHECK(setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int)) == 0);
+    CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+}
+
 static int dial(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -219,9 +206,7 @@ static int dial(void)
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    /* A reset leaves no port behind that would have to wait. */
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1},
-                     sizeof(struct linger)) == 0);
+    bind_somewhere(fd);
     CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
     CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     return fd;
@@ -268,45 +253,6 @@ static void expect_life(void)
     (void)close(fd);
 }
 
-/* ---- the input ---- */
-
-/* Puts the numbers of the sessions where they are named, in msgpack's order of octets. */
-static void name_sessions(uint8_t *bytes, size_t len)
-{
-    for (size_t i = 0; i + MARK_BYTES <= len; i++) {
-        unsigned which = bytes[i + MARK_BYTES - 1] - (unsigned)'0';
-        if (memcmp(bytes + i, "SESSION", MARK_BYTES - 1) != 0 || which >= CLIENTS)
-            continue;
-        for (unsigned k = 0; k < MARK_BYTES; k++)
-            bytes[i + k] = (uint8_t)(world.sessions[which] >> (56 - 8 * k));
-    }
-}
-
-static void send_to_gateway(const uint8_t *bytes, size_t len)
-{
-    for (int i = 0; i < TURNS_MAX && len > 0 && world.room_fd >= 0; i++) {
-        ssize_t n = send(world.room_fd, bytes, len, MSG_DONTWAIT | MSG_NOSIGNAL);
-        bytes += n > 0 ? n : 0;
-        len -= n > 0 ? (size_t)n : 0;
-        turn();
-    }
-}
-
-static void send_bodies(const uint8_t *bytes, size_t len)
-{
-    while (len >= 2) {
-        size_t body = bytes[0] | (size_t)bytes[1] << 8;
-        uint8_t head[IPC_HEADER];
-        body = body < len - 2 ? body : len - 2;
-        for (unsigned i = 0; i < IPC_HEADER; i++)
-            head[i] = (uint8_t)(body >> (8 * i));
-        send_to_gateway(head, sizeof(head));
-        send_to_gateway(bytes + 2, body);
-        bytes += 2 + body;
-        len -= 2 + body;
-    }
-}
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     int clients[CLIENTS];
@@ -327,11 +273,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = malloc(size);
     CHECK(copy);
     memcpy(copy, data, size);
-    name_sessions(copy, size);
-    if (copy[0] & 1)
-        send_to_gateway(copy + 1, size - 1);
-    else
-        send_bodies(copy + 1, size - 1);
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        char name[] = {'S', 'E', 'S', 'S', 'I', 'O', 'N', (char)('0' + i)};
+        fuzz_name_number(copy, size, name, world.sessions[i]);
+    }
+    fuzz_send_input(world.loop, world.room_fd, copy, size);
     free(copy);
 
     expect_life();

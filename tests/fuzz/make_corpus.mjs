@@ -945,3 +945,24 @@ write('room_link', {
   'half-a-frame': Buffer.concat([hex('01'), hex('20 00 00 00 92')]),
   'empty-frame': Buffer.concat([hex('01'), hex('00 00 00 00')]),
 });
+
+/* ---- and to snapshotd (fuzz_room_store.c) ---- */
+
+const LINEAGE = Buffer.concat([hex('cf'), utf8('LINEAGE0')]);
+const OPEN = message(30, YES, 1, LINEAGE, 0);
+write('room_store', {
+  open: bodies(OPEN),
+  'open-new': bodies(message(30, NO, 0, U64, 0)),
+  'open-without-lineage': bodies(message(30, YES, 1, 0, 0)),
+  'open-twice': bodies(OPEN, OPEN),
+  'open-of-another-lineage': bodies(message(30, YES, 1, U64, 1)),
+  'open-far': bodies(message(30, YES, U64, LINEAGE, U64)),
+  dirty: bodies(OPEN, message(34, 1), message(34, 1)),
+  'dirty-far': bodies(OPEN, message(34, U64)),
+  'dirty-back': bodies(OPEN, message(34, 1), message(34, 0)),
+  'dirty-first': bodies(message(34, 1)),
+  'of-another-process': bodies(OPEN, message(20, ...NAMES)),
+  'no-message': bodies(hex('c0')),
+  'on-the-wire': onWire(OPEN, message(34, 1)),
+  'no-frame': Buffer.concat([hex('01'), hex('ff ff ff ff 00')]),
+});
