@@ -207,7 +207,9 @@ static int dial(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     bind_somewhere(fd);
-    CHECK(connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0);
+    /* libFuzzer has a timer, whose signal may come in between. */
+    while (connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0 && errno != EISCONN)
+        CHECK(errno == EINTR || errno == EALREADY);
     CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     return fd;
 }
