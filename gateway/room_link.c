@@ -297,6 +297,8 @@ static int handle_change(struct room_link *link, const struct msg_room_change *m
     struct blob *frames[DIALECT_COUNT] = {0};
     struct session *next;
 
+    if (m->lens == LENS_NONE || m->lens >= LENS_COUNT)
+        return -EBADMSG;
     for (struct session *s = LIST_FIRST(&link->sessions); s; s = next) {
         next = LIST_NEXT(s, entry);
         struct blob **frame = &frames[s->dialect->kind];

@@ -40,7 +40,8 @@ static inline void fuzz_make_dir(void)
     CHECK(atexit(fuzz_remove_dir) == 0);
 }
 
-/* Writes all of it, with turns of the loop for who reads; or until nobody does any more. */
+/* Writes all of it, with turns of the loop for who reads; or until nobody does any more. NULL: as
+ * much as the socket takes. */
 static inline void fuzz_send(struct loop *loop, int fd, const uint8_t *bytes, size_t len)
 {
     for (int i = 0; i < TURNS_MAX && len > 0; i++) {
@@ -49,7 +50,8 @@ static inline void fuzz_send(struct loop *loop, int fd, const uint8_t *bytes, si
             return;
         bytes += n > 0 ? n : 0;
         len -= n > 0 ? (size_t)n : 0;
-        loop_turn(loop);
+        if (loop)
+            loop_turn(loop);
     }
 }
 

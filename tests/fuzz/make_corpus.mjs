@@ -937,6 +937,8 @@ write('room_link', {
   view: bodies(WELCOME, message(67, session(2), 1, bin(utf8('[]\n')))),
   'view-of-another': bodies(WELCOME, message(67, session(0), 1, bin(utf8('{}')))),
   change: bodies(WELCOME, message(68, 1, 1, session(2), bin(utf8('[]')))),
+  'change-through-no-lens': bodies(WELCOME, message(68, 0, 1, session(2), bin(utf8('[]')))),
+  'change-through-an-unknown-lens': bodies(WELCOME, message(68, U32, 1, session(2), NONE)),
   'of-nobody': bodies(WELCOME, message(63, U64, 1, 1), message(64, U64, 1, 1), message(67, U64, 1, NONE)),
   'of-another-process': bodies(message(1, 7, ...NAMES), WELCOME),
   'no-message': bodies(hex('c0')),
@@ -965,4 +967,34 @@ write('room_store', {
   'no-message': bodies(hex('c0')),
   'on-the-wire': onWire(OPEN, message(34, 1)),
   'no-frame': Buffer.concat([hex('01'), hex('ff ff ff ff 00')]),
+});
+
+/* ---- and to its supervisor (fuzz_room_control.c) ---- */
+
+const CRASH = 3 << 1;
+const FAIL = 1 << 1;
+const endingAs = (how, input) => Buffer.concat([Buffer.from([input[0] | how]), input.subarray(1)]);
+const READY = message(12);
+write('room_control', {
+  ready: bodies(READY),
+  'ready-and-crash': endingAs(CRASH, bodies(READY)),
+  'ready-twice': bodies(READY, READY),
+  failed: endingAs(FAIL, bodies(message(13, 8, bin(utf8('the store is away'))))),
+  'failed-for-no-reason': endingAs(FAIL, bodies(message(13, U32, NONE))),
+  'failed-with-control-characters': endingAs(FAIL, bodies(message(13, 8, bin(hex('1b 5b 0a 00 ff'))))),
+  damaged: endingAs(2 << 1, bodies(message(13, 8, bin(utf8('record 1'))))),
+  idle: bodies(READY, message(14, 0)),
+  'idle-with-links': bodies(READY, message(14, U32)),
+  'idle-first': bodies(message(14, 0)),
+  detached: bodies(READY, message(17), message(17)),
+  replace: bodies(READY, message(18)),
+  'replace-twice': bodies(READY, message(18), message(18)),
+  rename: bodies(READY, message(18), message(21)),
+  'rename-nothing': bodies(READY, message(21)),
+  'replace-failed': bodies(READY, message(18), message(24), message(21)),
+  'of-another-process': bodies(READY, message(20, ...NAMES)),
+  'no-message': endingAs(CRASH, bodies(hex('c0'))),
+  'on-the-wire': onWire(READY, message(14, 0)),
+  'no-frame': Buffer.concat([hex('01'), hex('ff ff ff ff 00')]),
+  nothing: hex('00'),
 });
