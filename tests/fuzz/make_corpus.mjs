@@ -998,3 +998,31 @@ write('room_control', {
   'no-frame': Buffer.concat([hex('01'), hex('ff ff ff ff 00')]),
   nothing: hex('00'),
 });
+
+/* ---- the JSON envelope (fuzz_json.c) ---- */
+
+const yjsMessage = (value) => Buffer.concat([hex('00'), utf8(JSON.stringify(value))]);
+const opsMessage = (value) => Buffer.concat([hex('01'), utf8(JSON.stringify(value))]);
+const base64Edit = Buffer.from(Y.encodeStateAsUpdateV2(text())).toString('base64');
+write('json', {
+  op: yjsMessage({ t: 'op', seq: 1, data: { update: base64Edit } }),
+  'op-v1': yjsMessage({ t: 'op', seq: 2 ** 53 - 1, data: { update: 'AAA=', format: 'v1' } }),
+  'op-without-seq': yjsMessage({ t: 'op', data: { update: 'AAA=' } }),
+  'op-that-is-no-base64': yjsMessage({ t: 'op', seq: 1, data: { update: '!' } }),
+  'ops-insert': opsMessage({ t: 'op', seq: 1, data: { ins: 'é😀', at: 0 } }),
+  'ops-nested': opsMessage({ t: 'op', seq: 1, data: { a: [[[{ b: null }]]] } }),
+  presence: yjsMessage({ t: 'presence', user: 'me', cursor: 0 }),
+  'presence-of-a-client': yjsMessage({ t: 'presence', client: 7, state: { a: 1.5e300 } }),
+  'presence-that-is-gone': yjsMessage({ t: 'presence', state: null }),
+  foreign: yjsMessage({ t: 'hello' }),
+  'no-t': yjsMessage({}),
+  'no-object': yjsMessage([1]),
+  twice: Buffer.concat([hex('00'), utf8('{"t":"op","t":"presence"}')]),
+  escapes: Buffer.concat([hex('00'), utf8('{"t":"presence","u":"\\ud83d\\ude00\\u0000"}')]),
+  'half-a-pair': Buffer.concat([hex('01'), utf8('{"t":"op","seq":1,"data":{"ins":"\\ud83d"}}')]),
+  deep: Buffer.concat([hex('00'), utf8(`{"t":"presence","a":${'['.repeat(200)}${']'.repeat(200)}}`)]),
+  'no-utf8': Buffer.concat([hex('00'), utf8('{"t":"'), hex('ff'), utf8('"}')]),
+  states: Buffer.concat([hex('02 02 07 01 02 7b7d 08 01 04 6e756c6c')]),
+  'state-that-is-no-json': Buffer.concat([hex('02 02 07 01 01 7b 08 01 02 7b7d')]),
+  'states-cut': hex('02 05 07 01'),
+});
