@@ -14,7 +14,7 @@
 
 #include <stdint.h>
 
-#define CENSUS_LOOK_MS 500u /* between two looks at who is there */
+#define CENSUS_LOOK_MS 100u /* between two looks at who is there */
 
 struct census;
 
