@@ -11,7 +11,6 @@
 /* Append-only: a released migration is never edited. The first is number 1. Times are milliseconds
  * since the epoch. */
 static const char *const migrations[] = {
-    /* `updates` is clustered by room, so loading a room reads one run of pages. */
     "CREATE TABLE rooms("
     "  id INTEGER PRIMARY KEY,"
     "  tenant TEXT NOT NULL,"
@@ -48,6 +47,19 @@ static const char *const migrations[] = {
     "  seq INTEGER NOT NULL,"
     "  op_seq INTEGER NOT NULL,"
     "  PRIMARY KEY(room_id, lineage)) WITHOUT ROWID;",
+    /* With the payloads beside the key a search reads those that it passes, whole: one room's large
+     * updates kept everybody's commits waiting. */
+    "CREATE TABLE updates_with_id("
+    "  id INTEGER PRIMARY KEY,"
+    "  room_id INTEGER NOT NULL REFERENCES rooms(id),"
+    "  op_seq INTEGER NOT NULL,"
+    "  payload BLOB NOT NULL,"
+    "  created_at INTEGER NOT NULL,"
+    "  UNIQUE(room_id, op_seq));"
+    "INSERT INTO updates_with_id(room_id, op_seq, payload, created_at)"
+    "  SELECT room_id, op_seq, payload, created_at FROM updates;"
+    "DROP TABLE updates;"
+    "ALTER TABLE updates_with_id RENAME TO updates;",
 };
 
 #define MIGRATION_COUNT ((int)(sizeof(migrations) / sizeof(migrations[0])))
