@@ -94,21 +94,33 @@ static void on_loaded(void *ctx, int error, const struct store_stat *stat)
         l->stat = *stat;
 }
 
-struct loaded load_room_as(struct store *store, struct store_key key, uint64_t lineage)
+/* Twice, once without the parts: the figures are the same. */
+static bool load_twice(struct store *store, struct store_key key, uint64_t lineage,
+                       struct loaded *ret)
 {
     static const struct store_load_handler handler = {.on_part = on_part, .on_done = on_loaded};
     static const struct store_load_handler figures = {.on_done = on_loaded};
-    struct loaded l = {0};
     struct loaded f = {0};
 
-    store_load(store, key, lineage, &handler, &l);
+    *ret = (struct loaded){0};
+    store_load(store, key, lineage, &handler, ret);
     store_load(store, key, lineage, &figures, &f);
-    while (l.calls == 0 || f.calls == 0)
+    while (ret->calls == 0 || f.calls == 0)
         store_turn();
-    cr_assert_eq(l.calls, 1);
-    if (l.error == 0 && f.error == 0)
-        cr_assert_eq(memcmp(&l.stat, &f.stat, sizeof(l.stat)), 0);
-    buffer_append(&l.parts, "", 1);
+    cr_assert_eq(ret->calls, 1);
+    buffer_append(&ret->parts, "", 1);
+    return ret->error < 0 || f.error < 0 || memcmp(&ret->stat, &f.stat, sizeof(f.stat)) == 0;
+}
+
+/* A daemon under test may fold or store something between the two; not every time. */
+struct loaded load_room_as(struct store *store, struct store_key key, uint64_t lineage)
+{
+    struct loaded l;
+
+    for (int i = 0; !load_twice(store, key, lineage, &l); i++) {
+        cr_assert_lt(i, 5, "the figures differ");
+        buffer_done(&l.parts);
+    }
     return l;
 }
 
