@@ -34,6 +34,9 @@ TAILQ_HEAD(entry_list, entry);
 struct holder {
     uint64_t session;
     uint64_t joined_at; /* see awareness.moment */
+    bool has_spoken;
+    bool has_own_id; /* `own_id` is the client's, see note_own_id() */
+    uint64_t own_id;
     struct entry_list ids;
     uint32_t count;
     UT_hash_handle hh;
@@ -214,11 +217,26 @@ static bool is_repeated(const struct entry *e, const struct holder *h,
            memcmp(e->state, c->json.data, e->state_len) == 0;
 }
 
-static bool is_news(const struct entry *e, const struct holder *h,
+static bool is_own_id(const struct holder *h, uint64_t id)
+{
+    return h && h->has_own_id && h->own_id == id;
+}
+
+/* Another session of the same browser was quicker. */
+static bool is_kept_by_another(const struct awareness *a, const struct entry *e,
+                               const struct holder *h)
+{
+    return is_own_id(h, e->id) && e->state && e->owner != h->session &&
+           !is_own_id(find_holder(a, e->owner), e->id);
+}
+
+static bool is_news(const struct awareness *a, const struct entry *e, const struct holder *h,
                     const struct crdt_awareness_state *c)
 {
     if (!e)
         return !c->is_gone;
+    if (is_kept_by_another(a, e, h))
+        return true;
     if (e->state && e->owner == h->session)
         return c->clock > e->clock_in || (c->clock == e->clock_in && c->is_gone);
     /* A client that no longer hears of another reports it as gone; only its own session or the
@@ -253,7 +271,7 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
         struct entry *e = find_entry(a, c.client);
         if (c.clock > AWARENESS_CLOCK_MAX)
             return -EBADMSG;
-        if (c.is_gone || !is_news(e, h, &c))
+        if (c.is_gone || !is_news(a, e, h, &c))
             continue;
         if (!e || !e->state || e->owner != h->session)
             claimed++;
@@ -274,6 +292,25 @@ static int check_update(const struct awareness *a, const struct holder *h, struc
     return 0;
 }
 
+/*
+ * Tabs of one browser tell each other of their presence, and each repeats to the room what it
+ * heard, maybe before the tab itself is heard. What a client says first is of itself alone. It is
+ * no repetition, and its id, if the room does not have it or the clock is below those that go out.
+ */
+static void note_own_id(const struct awareness *a, struct holder *h, struct slice update)
+{
+    struct crdt_awareness_reader r;
+    struct crdt_awareness_state c, other;
+
+    if (h->has_spoken || read_update(a, &r, update) < 0 || crdt_awareness_reader_next(&r, &c) <= 0)
+        return;
+    const struct entry *e = find_entry(a, c.client);
+    h->has_spoken = true;
+    h->own_id = c.client;
+    h->has_own_id = !c.is_gone && crdt_awareness_reader_next(&r, &other) == 0 &&
+                    (!e || !e->state || c.clock <= a->first_clock);
+}
+
 int awareness_apply(struct awareness *a, uint64_t session, struct slice update, uint64_t now_ms)
 {
     struct holder *h = find_holder(a, session);
@@ -281,6 +318,7 @@ int awareness_apply(struct awareness *a, uint64_t session, struct slice update, 
     struct crdt_awareness_state c;
 
     assert(h);
+    note_own_id(a, h, update);
     int error = check_update(a, h, update);
     if (error == 0)
         error = read_update(a, &r, update);
@@ -288,7 +326,7 @@ int awareness_apply(struct awareness *a, uint64_t session, struct slice update, 
         return error;
     while (crdt_awareness_reader_next(&r, &c) > 0) {
         struct entry *e = find_entry(a, c.client);
-        if (!is_news(e, h, &c))
+        if (!is_news(a, e, h, &c))
             continue;
         if (c.is_gone) {
             e->clock_in = c.clock;

@@ -8,6 +8,9 @@
  * clock it had. y-protocols would drop such a state, and a client that reconnects would stay unseen
  * until its next renewal.
  *
+ * An id that is a session's own, as far as that can be told, is that session's also if another one
+ * brought it first: tabs of one browser repeat what they hear from each other.
+ *
  * Clients repeat to the room what the room sent them, with the room's clock. News from a session
  * that does not own the id therefore counts only if it cannot be such an echo.
  *

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { startServer } from '../lib/server.mjs';
 import { turn } from '../lib/wait.mjs';
-import { converged, joinYjs, synced } from '../lib/yjs-client.mjs';
+import { awarenessHolds, converged, joinYjs, synced } from '../lib/yjs-client.mjs';
 import Y, { PROVIDERS } from '../lib/yjs.mjs';
 
 const ROUNDS = 20;
@@ -135,6 +135,29 @@ describe('y-websocket', () => {
     const text = clients[0].doc.getText('body').toString();
     versions.forEach((version) => assert.ok(text.includes(version)));
   });
+
+  for (const version of Object.keys(PROVIDERS))
+    test(`tabs of one browser tell each other's presence too, ${version}`, async (t) => {
+      const server = await startServer(t);
+      const tabs = await Promise.all(
+        [1, 2].map(() => joinYjs(t, server, 'tabs', { version, disableBc: false })),
+      );
+      const other = await joinYjs(t, server, 'tabs');
+      const ends = [];
+      tabs.forEach(({ provider }) => provider.on('connection-close', (event) => ends.push(event)));
+      const [one, two] = tabs.map(({ doc }) => doc.clientID);
+      for (let i = 0; i < ROUNDS; i += 1)
+        tabs.forEach(({ provider }) => provider.awareness.setLocalState({ i }));
+      const show = (id) => (states) => states.get(id)?.i === ROUNDS - 1;
+      await awarenessHolds(other, (states) => show(one)(states) && show(two)(states), 'both tabs');
+      tabs[0].doc.getText('body').insert(0, 'one');
+      tabs[1].doc.getText('body').insert(0, 'two');
+      await converged([...tabs, other].map(({ doc }) => doc));
+      assert.deepEqual(ends, []);
+      tabs[0].provider.destroy();
+      await awarenessHolds(other, (states) => !states.has(one), 'a tab is closed');
+      assert.ok(show(two)(other.provider.awareness.getStates()));
+    });
 
   test('rooms are apart, also those that differ in a slash only', async (t) => {
     const server = await startServer(t);

@@ -7,14 +7,14 @@ import Y, { PROVIDERS } from './yjs.mjs';
 process.setMaxListeners(0);
 
 /* { doc, provider }, in step with the room unless `isSynced` is false; ends with the test. It
- * connects by `Socket`. */
+ * connects by `Socket`. Clients that do not `disableBc` are tabs of one browser. */
 export const joinYjs = async (
-  t, server, room, { version = '3.x', isSynced = true, Socket = WebSocket } = {},
+  t, server, room, { version = '3.x', isSynced = true, Socket = WebSocket, disableBc = true } = {},
 ) => {
   const doc = new Y.Doc();
   const provider = new PROVIDERS[version](server.ws('/yjs'), room, doc, {
     WebSocketPolyfill: Socket,
-    disableBc: true,
+    disableBc,
   });
   t.after(() => {
     provider.destroy();

@@ -246,6 +246,39 @@ Test(awareness, changes_go_out_once_a_tick)
     awareness_free(a);
 }
 
+/* Two tabs of a browser: the second one is heard from the first before it has a connection. */
+Test(awareness, an_id_is_that_of_its_own_session)
+{
+    struct awareness *a = awareness_new(NULL, 1000);
+
+    awareness_join(a, 1);
+    cr_assert_eq(apply(a, 1, 10, 5, "{}", 0), 0);
+    cr_assert_eq(apply(a, 1, 20, 3, "{}", 0), 0); /* of the tab that is not there yet */
+    expect_changes(a, "1:10@1001={};20@1001={};|");
+    awareness_join(a, 2);
+    cr_assert_eq(apply(a, 2, 20, 3, "{}", 0), 0); /* itself: it takes its id over */
+    expect_changes(a, "2:20@1002={};|");
+    cr_assert_eq(apply(a, 1, 20, 4, "{\"n\":4}", 0), 0); /* repeated by the other: not news */
+    expect_changes(a, "");
+    cr_assert_eq(apply(a, 2, 20, 4, "{\"n\":4}", 0), 0);
+    expect_changes(a, "2:20@1003={\"n\":4};|");
+    /* Who only watches repeats what it hears; that makes it nobody's owner. */
+    awareness_join(a, 3);
+    cr_assert_eq(apply(a, 3, 20, 1003, "{\"n\":4}", 0), 0);
+    expect_changes(a, "");
+    awareness_leave(a, 3);
+    expect_changes(a, "");
+    /* And nobody takes the id of another who is there. */
+    awareness_join(a, 4);
+    cr_assert_eq(apply(a, 4, 20, 5, "{\"n\":5}", 0), 0);
+    expect_changes(a, "");
+    awareness_leave(a, 1);
+    expect_changes(a, "0:10@1002=null;|");
+    awareness_leave(a, 2);
+    expect_changes(a, "0:20@1004=null;|");
+    awareness_free(a);
+}
+
 /* A megabyte for each of 300 clients is not brought to them 20 times a second. */
 Test(awareness, much_for_many_is_seldom)
 {
