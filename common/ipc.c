@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -342,6 +343,13 @@ void ipc_send_fd(struct ipc *ipc, struct blob *frame, int fd)
 size_t ipc_queued_bytes(const struct ipc *ipc)
 {
     return ipc->out.bytes;
+}
+
+bool ipc_has_peer(const struct ipc *ipc)
+{
+    struct pollfd p = {.fd = ipc->fd};
+
+    return poll(&p, 1, 0) == 0;
 }
 
 /* ---- life ---- */

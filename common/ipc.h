@@ -48,6 +48,8 @@ void ipc_send_fd(struct ipc *ipc, struct blob *frame, int fd);
 int ipc_take_fd(struct ipc *ipc);
 
 size_t ipc_queued_bytes(const struct ipc *ipc);
+/* Has the peer not gone yet, as far as the system knows? on_end may be still to come. */
+bool ipc_has_peer(const struct ipc *ipc);
 /* Stops and restarts reading. Frames already read may still be delivered in this turn. */
 void ipc_set_paused(struct ipc *ipc, bool is_paused);
 

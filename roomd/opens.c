@@ -16,10 +16,11 @@ static void send_refused(struct gateway *gateway, uint32_t request, uint32_t ref
     ipc_send_new(gateway->ipc, proto_encode_room_refused(&m));
 }
 
-/* A long queue gets shorter when the peer reads, and a room that is open may end. */
+/* A long queue gets shorter when the peer reads, and a room that is open may end, or have ended
+ * just now: then the next one is waited for. */
 static bool is_linkable(const struct slot *slot, const struct gateway *gateway)
 {
-    return slot->state == SLOT_OPEN && slot->control &&
+    return slot->state == SLOT_OPEN && slot->control && ipc_has_peer(slot->control) &&
            ipc_queued_bytes(slot->control) <= QUEUE_MAX &&
            ipc_queued_bytes(gateway->ipc) <= QUEUE_MAX;
 }
