@@ -160,7 +160,14 @@ describe('provider of the pages', () => {
       if (i === 20) await Promise.all([statusIs(a, 'offline'), statusIs(b, 'offline')]);
     }
     await Promise.all([statusIs(a, 'saved'), statusIs(b, 'saved')]);
-    await textIs(a, (text) => text.length === b.text.length && text === b.text.toString(), 'same');
+    await until(
+      (check) => {
+        [a, b].forEach(({ doc }) => doc.on('update', check));
+        return () => [a, b].forEach(({ doc }) => doc.off('update', check));
+      },
+      () => a.text.toString() === b.text.toString(),
+      'same',
+    );
     for (let i = 0; i < 50; i += 1) {
       assert.ok(a.text.toString().includes(`a${i} `) && a.text.toString().includes(`b${i} `));
     }
